@@ -1,0 +1,138 @@
+"""What a backend computes: reductions over the rows, one result a query.
+
+Everything statistical is built from these. Each merges over a split of the rows, so one machine,
+several processes and a cluster share one definition:
+
+| reduction | merge over parts of the rows                              |
+|-----------|-----------------------------------------------------------|
+| nearest   | the k smallest of the union, by (distance, row)           |
+| within    | concatenation                                             |
+| moments   | addition                                                  |
+| product   | addition                                                  |
+
+A backend knows arrays, not statistics. Calls are single-threaded and independent of each other:
+the caller cuts the queries into blocks, and the same query gives the same bits in any block.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from service.domain.arrays import Floats, Rows
+from service.domain.kernels import Covariance, Kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Nearest:
+    """The k nearest rows of each query, ordered by (distance, row).
+
+    Attributes:
+        distances: (m, k), Euclidean, ascending.
+        rows: (m, k).
+    """
+
+    distances: Floats
+    rows: Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Within:
+    """The rows in reach of each query; query i has rows[offsets[i]:offsets[i+1]].
+
+    Attributes:
+        offsets: (m + 1,), ascending from 0.
+        rows: Ordered by (distance, row) within a query.
+        distances: Euclidean.
+    """
+
+    offsets: Rows
+    rows: Rows
+    distances: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Weighted sums over the rows, with z = (x_i - c) / h and φ(z) its monomials.
+
+    φ(z) = (1, z_1, …, z_d, z_1², z_1 z_2, …, z_d²), as far as the degree asks: p monomials in
+    all, graded, each pair once. The centre c is the query, where no other is given.
+
+    Attributes:
+        gram: Σ w φ φᵀ, (m, p, p).
+        rhs: Σ w φ yᵀ, (m, p, t).
+        weight_sq: Σ w², (m,).
+        count: The number of rows with w > 0, (m,).
+    """
+
+    gram: Floats
+    rhs: Floats
+    weight_sq: Floats
+    count: Rows
+
+
+class Resident(Protocol):
+    """One set of rows, made ready for reductions (tree built, tensors in place).
+
+    All arrays in and out are float64 or int64, C-contiguous; q is (m, d), finite, m ≥ 1.
+    """
+
+    @property
+    def x(self) -> Floats:
+        """The rows, (n, d), in the metric of the fit."""
+
+    @property
+    def y(self) -> Floats:
+        """The targets, (n, t)."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beyond the dataset's own arrays."""
+
+    def nearest(self, q: Floats, k: int) -> Nearest:
+        """Return the k nearest rows of each query, 1 ≤ k ≤ n; ties go to the smaller row."""
+
+    def within(self, q: Floats, radius: Floats) -> Within:
+        """Return the rows at a distance ≤ radius (m,) of each query; infinity means all rows."""
+
+    def moments(
+        self,
+        q: Floats,
+        kernel: Kernel,
+        bandwidth: Floats,
+        degree: int,
+        *,
+        center: Floats | None = None,
+        nearest_distance: Floats | None = None,
+    ) -> Moments:
+        """Return the weighted sums for w_i = K(‖x_i - q‖ / h), h = bandwidth (m,) > 0.
+
+        Compact kernels weigh the rows with u ≤ 1. The Gaussian takes `nearest_distance` (m,),
+        δ = min_i ‖x_i - q‖, and weighs exp(-(d_i² - δ²) / 2h²): a common factor, which cancels
+        in every ratio, and which keeps far queries from dividing zero by zero.
+
+        Args:
+            q: Queries, (m, d).
+            kernel: Weight function.
+            bandwidth: (m,), positive.
+            degree: 0, 1 or 2.
+            center: (m, d), what φ is centred at; the query where None. Weights stay about q.
+            nearest_distance: (m,); required for the Gaussian, unused for others.
+        """
+
+    def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
+        """Return K(q, x) a, (m, c), for coefficients a (n, c)."""
+
+
+class Backend(Protocol):
+    """Makes rows resident."""
+
+    @property
+    def name(self) -> str:
+        """"native" or "keops"."""
+
+    def load(self, x: Floats, y: Floats) -> Resident:
+        """Return the rows made ready for reductions."""
+
+
+def monomial_count(d: int, degree: int) -> int:
+    """Return p, the number of monomials of φ: C(d + degree, degree) for degree 0, 1, 2."""
+    return (1, 1 + d, 1 + d + d * (d + 1) // 2)[degree]

@@ -1,0 +1,1 @@
+"""The use-cases: what the service does, without HTTP and without mathematics."""

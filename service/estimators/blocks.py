@@ -1,0 +1,24 @@
+"""How long work is cut, so that it can be shared among cores and stopped between two cuts."""
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Blocks(Protocol):
+    """Runs a piece of work over consecutive slices of m queries, in order, perhaps in parallel.
+
+    A call raises `DeadlineExceeded` between two slices once the time of the task is over.
+    """
+
+    def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
+        """Return what `work` gives for each slice of at most block_size queries, in order."""
+
+    def check(self) -> None:
+        """Raise `DeadlineExceeded` if the time of the task is over."""
+
+
+def serial(work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
+    """Run the slices one after the other; nothing stops them."""
+    return [work(slice(a, min(a + block_size, m))) for a in range(0, m, block_size)]

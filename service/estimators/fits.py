@@ -1,0 +1,157 @@
+"""What a client can ask for: the specification of each fit.
+
+Notation, used in every file of this package:
+
+| On paper | Code         | Shape  | Meaning                                         |
+|----------|--------------|--------|-------------------------------------------------|
+| x_i      | x            | (n, d) | rows                                            |
+| y_i      | y            | (n, t) | targets                                         |
+| x        | q            | (m, d) | queries                                         |
+| h        | bandwidth    | (m,)   | reach of the kernel, one a query                |
+| k        | n_neighbors  |        | number of rows in reach                         |
+| u_i      | u            |        | ‖x_i - x‖ / h                                   |
+| w_i      | w            |        | K(u_i)                                          |
+| φ        | monomials    | (p,)   | 1, z, zzᵀ, as far as the degree asks            |
+| l_i      | weights      |        | equivalent kernel: the prediction is Σ l_i y_i  |
+| K        |              | (n, n) | covariances of the rows                         |
+| α        | alpha        |        | noise variance on the diagonal of K             |
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, final
+
+import numpy as np
+
+from service.domain.arrays import Floats
+from service.domain.dataset import Dataset
+from service.domain.errors import InvalidInput
+from service.domain.kernels import Covariance, Kernel
+
+Metric: TypeAlias = Literal["euclidean", "standardized"] | tuple[float, ...]
+"""How distances are measured: in data units, each feature over its standard deviation, or each
+feature over a scale of the client's."""
+
+
+@final
+@dataclass(frozen=True)
+class Knn:
+    """The mean of the k nearest rows, plain or weighted by inverse distance."""
+
+    n_neighbors: int = 5
+    weights: Literal["uniform", "distance"] = "uniform"
+    metric: Metric = "euclidean"
+
+
+@final
+@dataclass(frozen=True)
+class NadarayaWatson:
+    """The kernel-weighted mean. Either bandwidth or n_neighbors is given."""
+
+    kernel: Kernel = Kernel.GAUSSIAN
+    bandwidth: float | None = None
+    n_neighbors: int | None = None
+    metric: Metric = "euclidean"
+
+
+@final
+@dataclass(frozen=True)
+class LocalPolynomial:
+    """The kernel-weighted least-squares polynomial. Either bandwidth or n_neighbors is given.
+
+    Attributes:
+        ridge: ρ ≥ 0; the penalty on the slopes, never on the intercept, is ρ trace(C) / p, with C
+            the local weighted covariance of the p monomials.
+    """
+
+    degree: int = 1
+    kernel: Kernel = Kernel.TRICUBE
+    bandwidth: float | None = None
+    n_neighbors: int | None = None
+    ridge: float = 0.0
+    metric: Metric = "euclidean"
+
+
+@final
+@dataclass(frozen=True)
+class Kriging:
+    """Simple kriging with mean zero: k(x)ᵀ (K + αI)⁻¹ y, over all rows or the k nearest."""
+
+    kernel: Covariance = Covariance.GAUSSIAN
+    length_scale: float = 1.0
+    alpha: float = 1.0
+    n_neighbors: int | None = None
+    metric: Metric = "euclidean"
+
+
+@final
+@dataclass(frozen=True)
+class Auto:
+    """Let the service choose; see `resolved`."""
+
+
+Smoother: TypeAlias = NadarayaWatson | LocalPolynomial
+Fit: TypeAlias = Knn | Smoother | Kriging
+AnyFit: TypeAlias = Fit | Auto
+
+
+def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
+    """Return the fit with every choice made, checked against the dataset.
+
+    `Auto` becomes local linear regression with the tricube kernel, in the standardized metric, on
+
+        k = clip(½ n^(4 / (4 + d)), 5 (d + 1), 500) rows, and at most n.
+
+    The bandwidth that balances bias and variance of a local linear fit goes as h ~ n^(-1/(4+d))
+    (Fan & Gijbels 1996, section 3.2), so the rows in reach go as n hᵈ ~ n^(4/(4+d)); five rows a
+    coefficient keep small fits determined.
+
+    Raises:
+        InvalidInput: The fit asks for more neighbours than there are rows, or has a scale of
+            another length than the features.
+    """
+    if isinstance(fit, Auto):
+        return LocalPolynomial(
+            degree=1,
+            kernel=Kernel.TRICUBE,
+            n_neighbors=_rule_of_thumb(dataset.n_rows, dataset.n_features),
+            metric="standardized",
+        )
+    n = dataset.n_rows
+    if fit.n_neighbors is not None and fit.n_neighbors > n:
+        raise InvalidInput.at(
+            "/fit/n_neighbors",
+            f"n_neighbors is {fit.n_neighbors}, but the dataset has {n} rows; "
+            f"send a number from 1 to {n}.",
+        )
+    if isinstance(fit.metric, tuple) and len(fit.metric) != dataset.n_features:
+        raise InvalidInput.at(
+            "/fit/metric/scale",
+            f"The scale has {len(fit.metric)} numbers, but the dataset has "
+            f"{dataset.n_features} features; send one for each.",
+        )
+    return fit
+
+
+def _rule_of_thumb(n: int, d: int) -> int:
+    balanced = round(0.5 * n ** (4 / (4 + d)))
+    return min(n, max(5 * (d + 1), min(balanced, 500)))
+
+
+def metric_scale(metric: Metric, x: Floats) -> Floats | None:
+    """Return what each feature is divided by, (d,), or None for data units.
+
+    A feature that is constant has no deviation to divide by and keeps its unit.
+    """
+    if metric == "euclidean":
+        return None
+    if metric == "standardized":
+        deviation = np.std(x, axis=0, ddof=1)
+        # A constant column of large numbers has a deviation of rounding errors.
+        constant = deviation <= 1e-14 * np.max(np.abs(x), axis=0)
+        return np.where(constant, 1.0, deviation)
+    return np.asarray(metric, dtype=np.float64)
+
+
+def without_metric(fit: Fit) -> Fit:
+    """Return the same fit in data units, for rows that are scaled already."""
+    return replace(fit, metric="euclidean")
