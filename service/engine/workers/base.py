@@ -15,11 +15,11 @@ class Task:
 
     Attributes:
         dataset: The version to look at. A worker may keep what it prepared from it under
-            (dataset.id, dataset.version) until `forget`; an inline dataset has the id "".
+            (dataset.id, dataset.digest) until `forget`; an inline dataset has the id "".
         fit: Resolved and checked against the dataset.
         q: Queries, (m, d), finite, C-contiguous.
         block_size: The number of queries to work on between two looks at the clock.
-        wants_neighbors: Fill `Prediction.neighbors`.
+        neighbor_limit: Fill `Prediction.neighbors`, at most so many in all; None: do not.
         wants_diagnostics: Fill `Prediction.diagnostics`.
     """
 
@@ -27,7 +27,7 @@ class Task:
     fit: Fit
     q: Floats
     block_size: int
-    wants_neighbors: bool = False
+    neighbor_limit: int | None = None
     wants_diagnostics: bool = False
 
 

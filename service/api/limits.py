@@ -1,0 +1,131 @@
+"""Raw ASGI: a body over the limit is refused, before its first byte where its length is known.
+
+A client that is still sending when the connection closes sees a reset instead of the answer. So
+an answer that comes before the end of the body is sent, but its last event is held back until the
+rest of the body has been read and dropped, within bounds.
+"""
+
+import time
+from asyncio import timeout
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from service.api.errors import error_response
+from service.domain.errors import BodyTooLarge
+
+DRAIN_SECONDS: Final = 10.0
+DRAIN_BYTES: Final = 2**30
+
+
+class BodyLimit:
+    """Let at most `max_body_bytes` of a request body through to the application."""
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+        self._app = app
+        self._max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        length = _declared_length(headers)
+        if length == 0 and "transfer-encoding" not in headers:
+            await self._app(scope, receive, send)
+            return
+        body = _Body(receive, send, headers, self._max_body_bytes)
+        if length is not None and length > self._max_body_bytes:
+            response = error_response(scope, self._refusal(f"The body has {length:,} bytes"))
+            await response(scope, body.receive, body.send)
+            return
+        await self._app(scope, body.receive, body.send)
+
+    def _refusal(self, found: str) -> BodyTooLarge:
+        return too_large(found, self._max_body_bytes)
+
+
+def too_large(found: str, limit: int) -> BodyTooLarge:
+    """Return the error for a body of which `found` says how long it is."""
+    return BodyTooLarge(
+        f"{found}, and the limit is {limit:,} bytes (max_body_bytes in /limits). Upload the rows "
+        "in parts, with POST /datasets/{id}/rows for all but the first, or send the queries in "
+        "several requests."
+    )
+
+
+class _Body:
+    """The body of one request on its way in: counted, and drained if an answer overtakes it."""
+
+    def __init__(self, receive: Receive, send: Send, headers: Headers, limit: int) -> None:
+        self._receive = receive
+        self._send = send
+        # Such a client waits for a word before it sends; a final answer means that it will not.
+        self._held_back = headers.get("expect", "").lower() == "100-continue"
+        self._limit = limit
+        self._received = 0
+        self._ended = False
+
+    async def receive(self) -> Message:
+        """Return the next event of the body.
+
+        Raises:
+            BodyTooLarge: The bytes received exceed the limit; how many follow is not known.
+        """
+        message = await self._receive_counted()
+        if self._received > self._limit:
+            raise too_large(f"The body has more than {self._limit:,} bytes", self._limit)
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Pass on an event of the answer, but end it only after the body has ended."""
+        if self._ended:
+            await self._send(message)
+        elif message["type"] == "http.response.start":
+            # Should the body outlast the bounds, then nothing can follow on this connection.
+            MutableHeaders(scope=message)["Connection"] = "close"
+            await self._send(message)
+        elif message.get("more_body", False):
+            await self._send(message)
+        else:
+            await self._send({**message, "more_body": True})
+            await self._drain()
+            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _receive_counted(self) -> Message:
+        message = await self._receive()
+        self._held_back = False
+        if message["type"] == "http.request":
+            self._received += len(message.get("body", b""))
+            self._ended = not message.get("more_body", False)
+        else:
+            self._ended = True
+        return message
+
+    async def _drain(self) -> None:
+        if self._held_back:
+            return
+        stop = self._received + DRAIN_BYTES
+        started = time.monotonic()
+        try:
+            async with timeout(DRAIN_SECONDS):
+                while not self._ended and self._received < stop:
+                    await self._receive_counted()
+                    # The timeout does not fire while data are always at hand.
+                    if time.monotonic() - started > DRAIN_SECONDS:
+                        return
+        except TimeoutError:
+            return
+
+
+def _declared_length(headers: Headers) -> int | None:
+    """Return the Content-Length; None where it is absent in a chunked body, or is no number.
+
+    The server has refused what is no valid length; without either header there is no body.
+    """
+    declared = headers.get("content-length")
+    if declared is None:
+        return None if "transfer-encoding" in headers else 0
+    return int(declared) if declared.isascii() and declared.isdigit() else None

@@ -1,0 +1,185 @@
+"""Weighted sums over the rows in reach, compiled by Numba.
+
+Each query is summed on its own, in the order of the leaves, so its bits do not depend on the other
+queries of the block.
+"""
+
+import math
+
+import numpy as np
+from numba import njit
+
+from service.backends.native.tree import box_distance_sq, row_distance_sq
+from service.domain.kernels import Covariance, Kernel
+
+KERNEL_CODES = {kernel: code for code, kernel in enumerate(Kernel)}
+COVARIANCE_CODES = {covariance: code for code, covariance in enumerate(Covariance)}
+LEAST_EXPONENT = -350.0  # below, w² is subnormal: ten times slower to add, and worth nothing
+_EPANECHNIKOV = KERNEL_CODES[Kernel.EPANECHNIKOV]
+_TRICUBE = KERNEL_CODES[Kernel.TRICUBE]
+_UNIFORM = KERNEL_CODES[Kernel.UNIFORM]
+_TRIANGULAR = KERNEL_CODES[Kernel.TRIANGULAR]
+_BIWEIGHT = KERNEL_CODES[Kernel.BIWEIGHT]
+_TRIWEIGHT = KERNEL_CODES[Kernel.TRIWEIGHT]
+BLOCK_ROWS = 256  # rows weighed before they are summed: a call a row would cost more than the sum
+LEAST_CORRELATION = math.exp(LEAST_EXPONENT)
+_COV_GAUSSIAN = COVARIANCE_CODES[Covariance.GAUSSIAN]
+_COV_LAPLACIAN = COVARIANCE_CODES[Covariance.LAPLACIAN]
+_COV_MATERN32 = COVARIANCE_CODES[Covariance.MATERN32]
+
+
+@njit(nogil=True, cache=True)
+def compact_weight(kernel, u):  # type: ignore[no-untyped-def]  # compiled by Numba
+    """Return K(u) for 0 ≤ u ≤ 1, for the kernels that vanish beyond."""
+    if kernel == _EPANECHNIKOV:
+        return 1.0 - u * u
+    if kernel == _TRICUBE:
+        rest = 1.0 - u * u * u
+        return rest * rest * rest
+    if kernel == _UNIFORM:
+        return 1.0
+    if kernel == _TRIANGULAR:
+        return 1.0 - u
+    if kernel == _BIWEIGHT:
+        rest = 1.0 - u * u
+        return rest * rest
+    if kernel == _TRIWEIGHT:
+        rest = 1.0 - u * u
+        return rest * rest * rest
+    # cos(πu/2) as a sine, which is exactly 0 at u = 1.
+    return math.sin(0.5 * math.pi * (1.0 - u))
+
+
+@njit(nogil=True, cache=True)
+def _add_rows(x, y, chosen, weights, size, center, h, phi, degree, gram, rhs):  # type: ignore[no-untyped-def]  # compiled by Numba
+    """Add w φφᵀ (upper triangle) and w φyᵀ of the first `size` chosen rows."""
+    d, p, t = x.shape[1], phi.shape[0], y.shape[1]
+    phi[0] = 1.0
+    for position in range(size):
+        i, w = chosen[position], weights[position]
+        if degree > 0:
+            for j in range(d):
+                phi[1 + j] = (x[i, j] - center[j]) / h
+        if degree > 1:
+            column = 1 + d
+            for a in range(d):
+                for b in range(a, d):
+                    phi[column] = phi[1 + a] * phi[1 + b]
+                    column += 1
+        for a in range(p):
+            weighted = w * phi[a]
+            for b in range(a, p):
+                gram[a, b] += weighted * phi[b]
+            for c in range(t):
+                rhs[a, c] += weighted * y[i, c]
+
+
+@njit(nogil=True, cache=True)
+def compact_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
+    x, y, bounds, boxes, q, center, kernel, bandwidth, degree, gram, rhs, weight_sq, count
+):
+    """Sum over the rows with u ≤ 1, found through the tree."""
+    nodes = bounds.shape[0]
+    stack = np.empty(128, dtype=np.int64)
+    phi = np.empty(gram.shape[1])
+    chosen = np.empty(BLOCK_ROWS, dtype=np.int64)
+    weights = np.empty(BLOCK_ROWS)
+    for query in range(q.shape[0]):
+        point, middle, h = q[query], center[query], bandwidth[query]
+        query_gram, query_rhs = gram[query], rhs[query]
+        size, found, squares = 0, 0, 0.0
+        stack[0], depth = 0, 1
+        while depth > 0:
+            depth -= 1
+            node = stack[depth]
+            if np.sqrt(box_distance_sq(boxes, node, point)) > h:
+                continue
+            left = 2 * node + 1
+            if left < nodes:
+                stack[depth], stack[depth + 1] = left + 1, left
+                depth += 2
+                continue
+            for i in range(bounds[node, 0], bounds[node, 1]):
+                distance = np.sqrt(row_distance_sq(x, i, point))
+                if distance <= h:
+                    w = compact_weight(kernel, distance / h)
+                    if w > 0.0:
+                        chosen[size], weights[size] = i, w
+                        size += 1
+                        squares += w * w
+                        if size == BLOCK_ROWS:
+                            _add_rows(
+                                x, y, chosen, weights, size, middle, h, phi, degree,
+                                query_gram, query_rhs,
+                            )  # fmt: skip
+                            found, size = found + size, 0
+        _add_rows(x, y, chosen, weights, size, middle, h, phi, degree, query_gram, query_rhs)
+        count[query], weight_sq[query] = found + size, squares
+        _mirror(query_gram)
+
+
+@njit(nogil=True, cache=True)
+def gaussian_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
+    x, y, q, center, bandwidth, nearest_distance, degree, gram, rhs, weight_sq, count
+):
+    """Sum over all rows with w = exp(-(r² - δ²) / 2h²), δ the distance to the nearest row."""
+    phi = np.empty(gram.shape[1])
+    chosen = np.empty(BLOCK_ROWS, dtype=np.int64)
+    weights = np.empty(BLOCK_ROWS)
+    for query in range(q.shape[0]):
+        point, middle, h = q[query], center[query], bandwidth[query]
+        query_gram, query_rhs = gram[query], rhs[query]
+        size, found, squares = 0, 0, 0.0
+        nearest_sq = nearest_distance[query] * nearest_distance[query]
+        precision = 0.5 / (h * h)
+        for i in range(x.shape[0]):
+            exponent = precision * (nearest_sq - row_distance_sq(x, i, point))
+            if exponent > LEAST_EXPONENT:
+                w = math.exp(min(exponent, 0.0))
+                chosen[size], weights[size] = i, w
+                size += 1
+                squares += w * w
+                if size == BLOCK_ROWS:
+                    _add_rows(
+                        x, y, chosen, weights, size, middle, h, phi, degree,
+                        query_gram, query_rhs,
+                    )  # fmt: skip
+                    found, size = found + size, 0
+        _add_rows(x, y, chosen, weights, size, middle, h, phi, degree, query_gram, query_rhs)
+        count[query], weight_sq[query] = found + size, squares
+        _mirror(query_gram)
+
+
+@njit(nogil=True, cache=True)
+def _mirror(gram):  # type: ignore[no-untyped-def]  # compiled by Numba
+    for a in range(gram.shape[0]):
+        for b in range(a):
+            gram[a, b] = gram[b, a]
+
+
+@njit(nogil=True, cache=True)
+def correlation(covariance, s):  # type: ignore[no-untyped-def]  # compiled by Numba
+    """Return the covariance at the scaled squared distance s = (r / l)²."""
+    if covariance == _COV_GAUSSIAN:
+        return math.exp(-0.5 * s)
+    r = math.sqrt(s)
+    if covariance == _COV_LAPLACIAN:
+        return math.exp(-r)
+    if covariance == _COV_MATERN32:
+        r *= math.sqrt(3.0)
+        return (1.0 + r) * math.exp(-r)
+    r *= math.sqrt(5.0)
+    return (1.0 + r + r * r / 3.0) * math.exp(-r)
+
+
+@njit(nogil=True, cache=True)
+def product(x, q, covariance, length_scale, a, result):  # type: ignore[no-untyped-def]  # compiled by Numba
+    """Fill result (m, c) with K(q, x) a."""
+    for query in range(q.shape[0]):
+        point = q[query]
+        for i in range(x.shape[0]):
+            k = correlation(covariance, row_distance_sq(x, i, point) / (length_scale * length_scale))
+            if k < LEAST_CORRELATION:
+                continue
+            for c in range(a.shape[1]):
+                result[query, c] += k * a[i, c]

@@ -1,0 +1,227 @@
+"""Simple kriging with mean zero, over all rows or over the k nearest of each query.
+
+    f(x) = k(x)ᵀ (K + αI)⁻¹ y,     K_ij = c(‖x_i - x_j‖),  k(x)_i = c(‖x_i - x‖)
+
+which is also kernel ridge regression and kernel interpolation. Over all rows the coefficients
+a = (K + αI)⁻¹ y are solved for once a dataset version and fit; a prediction is then one product.
+Far from every row the answer decays to 0: centre y, or use a length scale that reaches.
+
+Sources: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), equations 2.23, 2.25;
+Vecchia (1988), JRSS B 50(2), 297-312, for the nearest rows alone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg.lapack import dpotrf, dpotrs
+
+from service.backends.base import Nearest, Resident
+from service.domain.arrays import Floats
+from service.domain.errors import InvalidInput
+from service.domain.prediction import (
+    Diagnostics,
+    Issue,
+    Neighbors,
+    Prediction,
+    Status,
+    issues_where,
+)
+from service.estimators.blocks import Blocks
+from service.estimators.fits import Kriging
+from service.estimators.kernels import covariance, distances
+from service.estimators.kriging_system import LARGEST_JITTER, LEAST_JITTER, System, solve_system
+from service.estimators.ordered import ordered_sum
+from service.estimators.reach import check_entries
+
+LEAST_CORRELATION = 0.01
+"""Below this correlation with the nearest row an answer is little more than the prior mean, 0."""
+
+RESIDUAL_TOLERANCE = 1e-8
+
+FAR = (
+    "The nearest row has a correlation below 0.01 with these queries, so the answers decay to 0: "
+    "raise length_scale or ask nearer to the data."
+)
+JITTERED = (
+    "The covariances of the rows in reach are singular to rounding, so {:.0e} was added to alpha: "
+    "send an alpha of that size, or a smaller length_scale."
+)
+NOT_SOLVED = (
+    "The linear system was solved to a relative residual of {:.1e} only (asked: 1e-08): raise "
+    "alpha, shorten length_scale, or use n_neighbors."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Coefficients:
+    """What a fit keeps between predictions.
+
+    Attributes:
+        system: The solved system of a fit over all rows; None for a fit over the nearest rows.
+    """
+
+    system: System | None
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return self.system.nbytes if self.system is not None else 0
+
+
+def prepare(rows: Resident, fit: Kriging, blocks: Blocks) -> Coefficients:
+    """Return the coefficients of the fit.
+
+    Raises:
+        InvalidInput: alpha is 0 and two rows lie at one place: no surface passes through both.
+        DeadlineExceeded: The system is too large for the time given.
+
+    Cost: see `kriging_system`.
+    """
+    if fit.alpha == 0:
+        _check_duplicates(rows.x)
+    if fit.n_neighbors is not None:
+        return Coefficients(None)
+    return Coefficients(solve_system(rows, fit.kernel, fit.length_scale, fit.alpha, blocks))
+
+
+def predict(
+    rows: Resident,
+    fit: Kriging,
+    coefficients: Coefficients,
+    q: Floats,
+    *,
+    neighbor_limit: int | None,
+    diagnostics: bool,
+    blocks: Blocks,
+) -> Prediction:
+    """Return the kriging mean at each query.
+
+    Args:
+        rows: The dataset's rows in the metric of the fit.
+        fit: What to fit.
+        coefficients: What `prepare` returned.
+        q: Queries, (m, d), in the metric of the fit.
+        neighbor_limit: List the rows and their weights, at most so many in all; None lists none.
+        diagnostics: Fill `Prediction.diagnostics`.
+        blocks: For the weights of single rows, which need a solve a query.
+
+    Cost a query: O(n) over all rows; O(k³) over k neighbours.
+    """
+    system = coefficients.system
+    if system is None:
+        return _predict_nearest(
+            rows, fit, q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
+        )
+    m, n = len(q), len(rows.x)
+    report = system.report
+    neighbors = None
+    effective = np.full(m, np.nan)
+    if neighbor_limit is not None:
+        check_entries(m * n, neighbor_limit)
+        neighbors = _weights_of_all(rows, fit, system, q, blocks)
+    issues = _far_issue(fit, rows.nearest(q, 1))
+    everywhere = np.ones(m, dtype=np.bool_)
+    if report.jitter > 0:
+        issues += issues_where(everywhere, Status.DEGENERATE, JITTERED.format(report.jitter))
+    if not report.relative_residual <= RESIDUAL_TOLERANCE:
+        advice = NOT_SOLVED.format(report.relative_residual)
+        issues += issues_where(everywhere, Status.NOT_CONVERGED, advice)
+    return Prediction(
+        rows.product(q, fit.kernel, fit.length_scale, system.solution),
+        issues=issues,
+        neighbors=neighbors,
+        diagnostics=_diagnostics(m, n, effective) if diagnostics else None,
+        solve=report,
+    )
+
+
+def _predict_nearest(
+    rows: Resident, fit: Kriging, q: Floats, *, neighbor_limit: int | None, diagnostics: bool
+) -> Prediction:
+    """Solve the k × k system of each query's nearest rows for its weights."""
+    m, k = len(q), fit.n_neighbors or 0
+    if neighbor_limit is not None:
+        check_entries(m * k, neighbor_limit)
+    found = rows.nearest(q, k)
+    weights = np.empty((m, k))
+    jitters = np.zeros(m)
+    for i in range(m):
+        near = rows.x[found.rows[i]]
+        matrix = covariance(fit.kernel, distances(near, near), fit.length_scale)
+        goal = covariance(fit.kernel, found.distances[i], fit.length_scale)
+        weights[i], jitters[i] = _solve_small(matrix, fit.alpha, goal)
+    mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
+    issues = _far_issue(fit, found)
+    for jitter in sorted(set(jitters[jitters > 0])):
+        issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
+    effective = np.full(m, np.nan)
+    return Prediction(
+        mean,
+        issues=issues,
+        neighbors=None
+        if neighbor_limit is None
+        else Neighbors(
+            offsets=np.arange(m + 1, dtype=np.int64) * k,
+            rows=found.rows.reshape(-1),
+            distances=found.distances.reshape(-1),
+            weights=weights.reshape(-1),
+        ),
+        diagnostics=_diagnostics(m, k, effective) if diagnostics else None,
+    )
+
+
+def _solve_small(matrix: Floats, alpha: float, goal: Floats) -> tuple[Floats, float]:
+    """Return (K + αI)⁻¹ k(x) and the jitter that was needed; 0 as a rule."""
+    jitter = 0.0
+    while True:
+        damped = matrix + (alpha + jitter) * np.eye(len(matrix))
+        factor, failed = dpotrf(damped, lower=1, clean=0, overwrite_a=1)
+        if not failed:
+            weights, _ = dpotrs(factor, goal, lower=1)
+            if np.isfinite(weights).all() or jitter >= LARGEST_JITTER:
+                return np.asarray(weights), jitter
+        jitter = max(10.0 * jitter, LEAST_JITTER)
+
+
+def _weights_of_all(
+    rows: Resident, fit: Kriging, system: System, q: Floats, blocks: Blocks
+) -> Neighbors:
+    """Return the weight of every row for each query, (K + αI)⁻¹ k(x), nearest row first."""
+    m, n = len(q), len(rows.x)
+    found = rows.within(q, np.full(m, np.inf))
+    order = found.rows.reshape(m, n)
+    goal = covariance(fit.kernel, distances(rows.x, q), fit.length_scale)
+    weights = system.solve(goal, blocks).T
+    return Neighbors(
+        found.offsets,
+        found.rows,
+        found.distances,
+        np.take_along_axis(weights, order, axis=1).reshape(-1),
+    )
+
+
+def _far_issue(fit: Kriging, found: Nearest) -> tuple[Issue, ...]:
+    nearest = covariance(fit.kernel, found.distances[:, 0], fit.length_scale)
+    return issues_where(nearest < LEAST_CORRELATION, Status.EXTRAPOLATED, FAR)
+
+
+def _diagnostics(m: int, support: int, effective: Floats) -> Diagnostics:
+    return Diagnostics(
+        support=np.full(m, support, dtype=np.int64),
+        effective_rows=effective,
+        bandwidth=np.full(m, np.nan),
+        degree=np.full(m, -1, dtype=np.int64),
+    )
+
+
+def _check_duplicates(x: Floats) -> None:
+    order = np.lexsort(x.T)
+    same = (x[order[1:]] == x[order[:-1]]).all(axis=1)
+    if same.any():
+        at = int(np.flatnonzero(same)[0])
+        first, second = sorted((int(order[at]), int(order[at + 1])))
+        raise InvalidInput.at(
+            "/fit/alpha",
+            f"alpha is 0, but rows {first} and {second} lie at the same place, and no surface "
+            "passes through both: send an alpha above 0, or merge such rows.",
+        )

@@ -1,0 +1,33 @@
+"""The kernel-weighted mean.
+
+    f(x) = Σ w_i y_i / Σ w_i,     w_i = K(‖x_i - x‖ / h)
+
+Sources: Nadaraya (1964), Theory of Probability and its Applications 9(1), 141-142; Watson (1964),
+Sankhya A 26, 359-372.
+"""
+
+from service.backends.base import Resident
+from service.domain.arrays import Floats
+from service.domain.prediction import Prediction
+from service.estimators import local_polynomial
+from service.estimators.fits import LocalPolynomial, NadarayaWatson
+
+
+def predict(
+    rows: Resident,
+    fit: NadarayaWatson,
+    q: Floats,
+    *,
+    neighbor_limit: int | None,
+    diagnostics: bool,
+) -> Prediction:
+    """Return the kernel-weighted mean at each query: the local polynomial of degree 0.
+
+    Arguments and cost as for `local_polynomial.predict`.
+    """
+    constant = LocalPolynomial(
+        degree=0, kernel=fit.kernel, bandwidth=fit.bandwidth, n_neighbors=fit.n_neighbors
+    )
+    return local_polynomial.predict(
+        rows, constant, q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
+    )

@@ -1,0 +1,145 @@
+"""How far a kernel reaches at each query, and which rows it finds there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.backends.base import Moments, Resident
+from service.domain.arrays import Floats, Rows
+from service.domain.errors import InvalidInput
+from service.domain.kernels import Kernel
+from service.domain.prediction import Diagnostics
+from service.estimators.fits import Smoother
+from service.estimators.kernels import kernel_weight
+
+LEAST_BANDWIDTH = 1e-150
+"""Stands for 0, which a nearest-neighbour bandwidth can be: only exact hits are in reach, and its
+square is still a normal number."""
+
+FAR_BANDWIDTHS = 5.0
+"""A Gaussian whose nearest row is further than this gave that row less than 4e-6 of its peak."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reach:
+    """The kernel at each query.
+
+    Attributes:
+        kernel: Weight function.
+        bandwidth: h, (m,), positive.
+        nearest_distance: For the Gaussian: distance to the nearest row, (m,).
+    """
+
+    kernel: Kernel
+    bandwidth: Floats
+    nearest_distance: Floats | None
+
+    def moments(
+        self, rows: Resident, q: Floats, degree: int, center: Floats | None = None
+    ) -> Moments:
+        """Return the weighted sums of the rows in reach."""
+        return rows.moments(
+            q,
+            self.kernel,
+            self.bandwidth,
+            degree,
+            center=center,
+            nearest_distance=self.nearest_distance,
+        )
+
+    def at(self, queries: Rows) -> "Reach":
+        """Return the reach of some of the queries."""
+        nearest = None if self.nearest_distance is None else self.nearest_distance[queries]
+        return Reach(self.kernel, self.bandwidth[queries], nearest)
+
+
+@dataclass(frozen=True, eq=False)
+class WeightedRows:
+    """The rows that carry weight, for all queries one after the other, (entries,) each.
+
+    Attributes:
+        offsets: Query i has the entries offsets[i]:offsets[i+1].
+        queries: The query of each entry.
+        rows: The row of each entry; nearest first within a query, ties by row.
+        distances: Distance of the row to the query.
+        weights: w = K(u) > 0, up to a factor a query.
+    """
+
+    offsets: Rows
+    queries: Rows
+    rows: Rows
+    distances: Floats
+    weights: Floats
+
+
+def reach_of(rows: Resident, fit: Smoother, q: Floats) -> Reach:
+    """Return the bandwidth at each query.
+
+    With n_neighbors = k it is the distance to the k-th nearest row, as R's loess has it; a compact
+    kernel then gives that row the weight 0, except the uniform one.
+    """
+    gaussian = not fit.kernel.is_compact
+    if fit.bandwidth is not None:
+        bandwidth = np.full(len(q), fit.bandwidth)
+        nearest = rows.nearest(q, 1).distances[:, 0] if gaussian else None
+        return Reach(fit.kernel, bandwidth, nearest)
+    if fit.n_neighbors is None:
+        raise TypeError("a smoother has a bandwidth or a number of neighbours")
+    found = rows.nearest(q, fit.n_neighbors).distances
+    bandwidth = np.maximum(found[:, -1], LEAST_BANDWIDTH)
+    return Reach(fit.kernel, bandwidth, found[:, 0].copy() if gaussian else None)
+
+
+def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> WeightedRows:
+    """Return the rows in reach of each query with their weights.
+
+    Raises:
+        InvalidInput: There are more than `limit` in all.
+    """
+    gaussian = reach.nearest_distance is not None
+    if gaussian:
+        check_entries(len(q) * len(rows.x), limit)
+    radius = np.full(len(q), np.inf) if gaussian else reach.bandwidth
+    found = rows.within(q, radius)
+    check_entries(len(found.rows), limit)
+    queries = np.repeat(np.arange(len(q)), np.diff(found.offsets))
+    h = reach.bandwidth[queries]
+    if reach.nearest_distance is None:
+        weights = kernel_weight(reach.kernel, found.distances / h)
+    else:
+        nearest = reach.nearest_distance[queries]
+        precision = 0.5 / (h * h)
+        exponent = precision * (nearest * nearest - found.distances * found.distances)
+        weights = np.where(exponent > -350.0, np.exp(np.clip(exponent, -350.0, 0.0)), 0.0)
+    carries = weights > 0
+    counts = np.bincount(queries[carries], minlength=len(q))
+    return WeightedRows(
+        offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+        queries=queries[carries],
+        rows=found.rows[carries],
+        distances=found.distances[carries],
+        weights=weights[carries],
+    )
+
+
+def check_entries(entries: int, limit: int) -> None:
+    """Refuse to list more than `limit` neighbours in one answer.
+
+    Raises:
+        InvalidInput: There are more.
+    """
+    if entries > limit:
+        raise InvalidInput.at(
+            "/include",
+            f"The neighbours of these queries are {entries} rows in all, more than the "
+            f"{limit} that one answer lists; send fewer queries or a smaller reach.",
+        )
+
+
+def smoother_diagnostics(reach: Reach, moments: Moments, degree: Rows) -> Diagnostics:
+    """Return how each local fit came about."""
+    weight = moments.gram[:, 0, 0]
+    supported = moments.count > 0
+    effective = np.zeros_like(weight)
+    np.divide(weight * weight, moments.weight_sq, out=effective, where=supported)
+    return Diagnostics(moments.count, effective, reach.bandwidth, np.where(supported, degree, -1))
