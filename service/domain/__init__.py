@@ -1,0 +1,1 @@
+"""What the service is about: frozen dataclasses and NumPy only."""

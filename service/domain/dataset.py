@@ -42,17 +42,17 @@ class Dataset:
     @property
     def n_rows(self) -> int:
         """The number of rows, n."""
-        return self.x.shape[0]
+        return len(self.x)
 
     @property
     def n_features(self) -> int:
         """The number of features, d."""
-        return self.x.shape[1]
+        return int(self.x.shape[1])
 
     @property
     def n_targets(self) -> int:
         """The number of targets, t."""
-        return self.y.shape[1]
+        return int(self.y.shape[1])
 
     @property
     def nbytes(self) -> int:

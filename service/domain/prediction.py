@@ -104,8 +104,6 @@ class Prediction:
     solve: SolveReport | None = field(default=None)
 
 
-
-
 def issues_where(concerned: NDArray[np.bool_], status: Status, advice: str) -> tuple[Issue, ...]:
     """Return the issue for the queries where `concerned` is true, or nothing."""
     queries = np.flatnonzero(concerned).astype(np.int64)

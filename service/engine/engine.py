@@ -4,9 +4,10 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar, final
 
+from service.backends.keops.formulas import Device
 from service.domain.arrays import Floats, as_floats
 from service.domain.dataset import Dataset, as_columns
 from service.domain.errors import InvalidInput, NotReady, Overloaded
@@ -39,7 +40,7 @@ class PredictCommand:
     queries: Floats
     dataset_id: str | None = None
     dataset: Dataset | None = None
-    fit: AnyFit = Auto()
+    fit: AnyFit = field(default_factory=Auto)
     include: frozenset[str] = frozenset()
     timeout_s: float | None = None
 
@@ -83,7 +84,7 @@ class Engine:
         limits: Limits,
         *,
         backend: str = "native",
-        device: str = "cpu",
+        device: Device = "cpu",
         cores: int = 1,
     ) -> None:
         self.limits = limits

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from service.backends.base import monomial_count
-from service.backends.keops.formulas import served
+from service.backends.keops.formulas import Device, served
 from service.backends.native.tree import MAX_TREE_FEATURES
 from service.domain.kernels import Kernel
 from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
@@ -35,7 +35,7 @@ class Plan:
 
 
 def choose(
-    fit: Fit, *, n: int, m: int, d: int, t: int, backend: str, device: str, cores: int
+    fit: Fit, *, n: int, m: int, d: int, t: int, backend: str, device: Device, cores: int
 ) -> Plan:
     """Return the plan for m queries on n rows of d features and t targets.
 

@@ -102,5 +102,3 @@ class PreparedCache:
         while self._used_bytes > self._budget_bytes:
             _, oldest = self._kept.popitem(last=False)
             self._used_bytes -= oldest.nbytes
-
-

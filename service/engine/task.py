@@ -100,10 +100,8 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
     )
     q = task.q if rows.scale is None else task.q / rows.scale
     predict = _predictor(task, rows.resident, cache, backend, blocks)
-    prediction = concatenated(
-        blocks(lambda part: predict(q[part]), len(q), task.block_size)
-    )
-    outside = ((q < rows.low) | (q > rows.high)).any(axis=1)
+    prediction = concatenated(blocks(lambda part: predict(q[part]), len(q), task.block_size))
+    outside = np.any((q < rows.low) | (q > rows.high), axis=1)
     return replace(
         prediction,
         issues=prediction.issues + issues_where(outside, Status.EXTRAPOLATED, OUTSIDE),
@@ -112,9 +110,7 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
 
 def _prepare_rows(dataset: Dataset, scale: Floats | None, backend: Backend) -> PreparedRows:
     x = dataset.x if scale is None else dataset.x / scale
-    return PreparedRows(
-        backend.load(x, dataset.y), scale, np.min(x, axis=0), np.max(x, axis=0)
-    )
+    return PreparedRows(backend.load(x, dataset.y), scale, np.min(x, axis=0), np.max(x, axis=0))
 
 
 def _predictor(

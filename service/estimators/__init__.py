@@ -1,0 +1,1 @@
+"""The statistics: pure functions over a backend, one method a file."""

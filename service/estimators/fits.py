@@ -133,7 +133,7 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
 
 
 def _rule_of_thumb(n: int, d: int) -> int:
-    balanced = round(0.5 * n ** (4 / (4 + d)))
+    balanced = int(np.rint(0.5 * n ** (4 / (4 + d))))
     return min(n, max(5 * (d + 1), min(balanced, 500)))
 
 

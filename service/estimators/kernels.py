@@ -34,20 +34,20 @@ def kernel_weight(kernel: Kernel, u: Floats) -> Floats:
         case Kernel.EPANECHNIKOV:
             return 1.0 - u * u
         case Kernel.TRICUBE:
-            return (1.0 - u * u * u) ** 3
+            return np.asarray((1.0 - u * u * u) ** 3)
         case Kernel.UNIFORM:
             return np.ones_like(u)
         case Kernel.TRIANGULAR:
             return 1.0 - u
         case Kernel.BIWEIGHT:
-            return (1.0 - u * u) ** 2
+            return np.square(1.0 - u * u)
         case Kernel.TRIWEIGHT:
-            return (1.0 - u * u) ** 3
+            return np.asarray((1.0 - u * u) ** 3)
         case Kernel.COSINE:
             # The sine is exactly 0 at u = 1.
             return np.sin(0.5 * np.pi * (1.0 - u))
         case Kernel.GAUSSIAN:
-            return np.exp(-0.5 * u * u)
+            return np.asarray(np.exp(-0.5 * u * u))
 
 
 def covariance(kind: Covariance, r: Floats, length_scale: float) -> Floats:

@@ -181,6 +181,4 @@ def _equivalent_kernel(
 
 
 def _sum_by_query(values: Floats, queries: Rows, m: int) -> Floats:
-    return np.bincount(queries, weights=values, minlength=m)
-
-
+    return np.bincount(queries, weights=values, minlength=m).astype(np.float64, copy=False)

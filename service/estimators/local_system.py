@@ -111,7 +111,7 @@ def _off_center(phi_bar: Floats, variance: Floats) -> Floats:
     ratio = np.full(phi_bar.shape, np.inf)
     np.divide(phi_bar * phi_bar, variance, out=ratio, where=variance > 0)
     ratio[(variance <= 0) & (phi_bar == 0)] = 0.0
-    return np.max(ratio, axis=1, initial=0.0)
+    return np.asarray(np.max(ratio, axis=1, initial=0.0))
 
 
 def _offset_of_all(offset: Floats, columns: int) -> Floats:
@@ -128,7 +128,7 @@ def _penalty(variance: Floats, ridge: float) -> Floats:
     trace = np.zeros(len(variance))
     for a in range(variance.shape[1]):
         trace += variance[:, a]
-    return ridge * trace / variance.shape[1]
+    return np.asarray(ridge * trace / variance.shape[1])
 
 
 def _cholesky_solve(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.backends.base import Moments, Resident
+from service.backends.base import LEAST_EXPONENT, Moments, Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Kernel
@@ -110,7 +110,8 @@ def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> Weight
         nearest = reach.nearest_distance[queries]
         precision = 0.5 / (h * h)
         exponent = precision * (nearest * nearest - found.distances * found.distances)
-        weights = np.where(exponent > -350.0, np.exp(np.clip(exponent, -350.0, 0.0)), 0.0)
+        clipped = np.clip(exponent, LEAST_EXPONENT, 0.0)
+        weights = np.where(exponent > LEAST_EXPONENT, np.exp(clipped), 0.0)
     carries = weights > 0
     counts = np.bincount(queries[carries], minlength=len(q))
     return WeightedRows(

@@ -18,17 +18,9 @@ from service.estimators.fits import (
     NadarayaWatson,
 )
 
-KernelName: TypeAlias = Literal[
-    "gaussian",
-    "epanechnikov",
-    "tricube",
-    "uniform",
-    "triangular",
-    "biweight",
-    "triweight",
-    "cosine",
-]
-CovarianceName: TypeAlias = Literal["gaussian", "laplacian", "matern32", "matern52"]
+# Strict mode would ask for members of the enumeration, which JSON does not have.
+KernelName: TypeAlias = Annotated[Kernel, Field(strict=False)]
+CovarianceName: TypeAlias = Annotated[Covariance, Field(strict=False)]
 
 # The square of a length must be a normal double: 1e-308 to 1.8e308.
 Length: TypeAlias = Annotated[float, Field(ge=1e-150, le=1e150)]
@@ -130,19 +122,19 @@ class NadarayaWatsonFit(_Smoother):
     model_config = ConfigDict(title="NadarayaWatsonFit")
 
     method: Literal["nadaraya_watson"]
-    kernel: KernelName = Field("gaussian", description="The weight function.")
+    kernel: KernelName = Field(Kernel.GAUSSIAN, description="The weight function.")
 
     def to_domain(self) -> NadarayaWatson:
         """Return the fit in the domain's form."""
         return NadarayaWatson(
-            Kernel(self.kernel), self.bandwidth, self.n_neighbors, self.domain_metric
+            self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric
         )
 
 
 class _LocalRegression(_Smoother):
     """A kernel-weighted least-squares polynomial around each query."""
 
-    kernel: KernelName = Field("tricube", description="The weight function.")
+    kernel: KernelName = Field(Kernel.TRICUBE, description="The weight function.")
     ridge: float = Field(
         0.0,
         ge=0,
@@ -166,7 +158,7 @@ class LocalPolynomialFit(_LocalRegression):
         """Return the fit in the domain's form."""
         return LocalPolynomial(
             self.degree,
-            Kernel(self.kernel),
+            self.kernel,
             self.bandwidth,
             self.n_neighbors,
             self.ridge,
@@ -185,7 +177,7 @@ class LocalLinearFit(_LocalRegression):
         """Return the fit in the domain's form."""
         return LocalPolynomial(
             1,
-            Kernel(self.kernel),
+            self.kernel,
             self.bandwidth,
             self.n_neighbors,
             self.ridge,
@@ -200,7 +192,7 @@ class KrigingFit(_Method):
 
     method: Literal["kriging"]
     kernel: CovarianceName = Field(
-        "gaussian",
+        Covariance.GAUSSIAN,
         description="Covariance at the distance r: gaussian exp(-r^2 / 2 l^2), laplacian "
         "exp(-r / l), or Matern of order 3/2 or 5/2.",
     )
@@ -223,7 +215,7 @@ class KrigingFit(_Method):
     def to_domain(self) -> Kriging:
         """Return the fit in the domain's form."""
         return Kriging(
-            Covariance(self.kernel),
+            self.kernel,
             self.length_scale,
             self.alpha,
             self.n_neighbors,
@@ -266,13 +258,13 @@ def fit_from_domain(fit: Fit) -> ResolvedFit:
             )
         case NadarayaWatson():
             return NadarayaWatsonFit(
-                method="nadaraya_watson", kernel=fit.kernel.value, metric=metric, **_reach(fit)
+                method="nadaraya_watson", kernel=fit.kernel, metric=metric, **_reach(fit)
             )
         case LocalPolynomial():
             return LocalPolynomialFit(
                 method="local_polynomial",
                 degree=fit.degree,
-                kernel=fit.kernel.value,
+                kernel=fit.kernel,
                 ridge=fit.ridge,
                 metric=metric,
                 **_reach(fit),
@@ -280,7 +272,7 @@ def fit_from_domain(fit: Fit) -> ResolvedFit:
         case Kriging():
             return KrigingFit(
                 method="kriging",
-                kernel=fit.kernel.value,
+                kernel=fit.kernel,
                 length_scale=fit.length_scale,
                 alpha=fit.alpha,
                 n_neighbors=fit.n_neighbors,

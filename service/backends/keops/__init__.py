@@ -1,0 +1,1 @@
+"""KeOps, in a worker process: the only package that imports pykeops."""

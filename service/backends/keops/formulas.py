@@ -14,11 +14,12 @@ request ever waits for a compiler.
 with u = e ‖x - q‖ / h, z = (x - c) / h, φ the monomials of z (`base.Moments`), and
 
     w = f₀ [u ≤ 1] + f₁ (1 - u)₊ + f₂ (1 - u²)₊ + f₃ (1 - u²)₊² + f₄ (1 - u²)₊³ + f₅ (1 - u³)₊³
-      + f₆ sin(π/2 (1 - u)₊) + f₇ exp(-((u - s)(u + s))₊ / 2)
+      + f₆ sin(π/2 (1 - u)₊) + f₇ exp(-v / 2) [v ≤ 700],  v = ((u - s)(u + s))₊,  s = δ / h
 
 where exactly one f is 1: cos(π/2 u) = sin(π/2 (1 - u)) is exactly zero at the edge in this form,
-and the exponential cannot overflow. The factor e moves the edge by some units in the last place,
-see `edge`.
+and the exponential cannot overflow; below e⁻³⁵⁰ a weight is worth nothing and w² is subnormal, so
+it is zero, as in the native engine. The factor e moves the edge by some units in the last place,
+see `edge_factor`.
 """
 
 import math
@@ -211,12 +212,12 @@ def weight_parameters(kernel: Kernel, d: int) -> Floats:
     parameters = np.zeros(WEIGHT_PARAMETERS)
     parameters[_WEIGHT_ORDER.index(kernel)] = 1.0
     parameters[_HALF_PI] = math.pi / 2
-    parameters[_EDGE] = edge(kernel, d)
+    parameters[_EDGE] = edge_factor(kernel, d)
     parameters[_REACH] = REACH_LIMIT
     return parameters
 
 
-def edge(kernel: Kernel, d: int) -> float:
+def edge_factor(kernel: Kernel, d: int) -> float:
     """Return the factor on u that puts a row at u = 1 safely on its side of the edge.
 
     The k-th neighbour often defines h, so its u is 1 up to rounding, which differs between
@@ -226,8 +227,12 @@ def edge(kernel: Kernel, d: int) -> float:
     """
     if kernel is Kernel.GAUSSIAN:
         return 1.0
-    slack = (4 + d / 2) * float(np.finfo(np.float64).eps)
-    return 1.0 - slack if kernel is Kernel.UNIFORM else 1.0 + slack
+    return 1.0 - distance_slack(d) if kernel is Kernel.UNIFORM else 1.0 + distance_slack(d)
+
+
+def distance_slack(d: int) -> float:
+    """Return how far, relatively, two computations of one distance can lie apart."""
+    return (4 + d / 2) * float(np.finfo(np.float64).eps)
 
 
 def covariance_parameters(covariance: Covariance, length_scale: float) -> Floats:
@@ -261,7 +266,7 @@ _WEIGHT = (
     "+Elem(p,4)*ReLU(1-Square(U))*Square(ReLU(1-Square(U)))"
     "+Elem(p,5)*ReLU(1-U*Square(U))*Square(ReLU(1-U*Square(U)))"
     f"+Elem(p,6)*Sin(Elem(p,{_HALF_PI})*ReLU(1-U))"
-    "+Elem(p,7)*Exp(-(ReLU((U-s)*(U+s))/2)))"
+    "+Elem(p,7)*Exp(-(ClampInt((U-s)*(U+s),0,700)/2))*Step(700-(U-s)*(U+s)))"
 )
 
 

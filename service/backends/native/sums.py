@@ -9,12 +9,13 @@ import math
 import numpy as np
 from numba import njit
 
+from service.backends.base import LEAST_EXPONENT
 from service.backends.native.tree import box_distance_sq, row_distance_sq
+from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
 KERNEL_CODES = {kernel: code for code, kernel in enumerate(Kernel)}
 COVARIANCE_CODES = {covariance: code for code, covariance in enumerate(Covariance)}
-LEAST_EXPONENT = -350.0  # below, w² is subnormal: ten times slower to add, and worth nothing
 _EPANECHNIKOV = KERNEL_CODES[Kernel.EPANECHNIKOV]
 _TRICUBE = KERNEL_CODES[Kernel.TRICUBE]
 _UNIFORM = KERNEL_CODES[Kernel.UNIFORM]
@@ -29,7 +30,7 @@ _COV_MATERN32 = COVARIANCE_CODES[Covariance.MATERN32]
 
 
 @njit(nogil=True, cache=True)
-def compact_weight(kernel, u):  # type: ignore[no-untyped-def]  # compiled by Numba
+def compact_weight(kernel: int, u: float) -> float:
     """Return K(u) for 0 ≤ u ≤ 1, for the kernels that vanish beyond."""
     if kernel == _EPANECHNIKOV:
         return 1.0 - u * u
@@ -51,7 +52,19 @@ def compact_weight(kernel, u):  # type: ignore[no-untyped-def]  # compiled by Nu
 
 
 @njit(nogil=True, cache=True)
-def _add_rows(x, y, chosen, weights, size, center, h, phi, degree, gram, rhs):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _add_rows(
+    x: Floats,
+    y: Floats,
+    chosen: Rows,
+    weights: Floats,
+    size: int,
+    center: Floats,
+    h: float,
+    phi: Floats,
+    degree: int,
+    gram: Floats,
+    rhs: Floats,
+) -> None:
     """Add w φφᵀ (upper triangle) and w φyᵀ of the first `size` chosen rows."""
     d, p, t = x.shape[1], phi.shape[0], y.shape[1]
     phi[0] = 1.0
@@ -75,9 +88,21 @@ def _add_rows(x, y, chosen, weights, size, center, h, phi, degree, gram, rhs):  
 
 
 @njit(nogil=True, cache=True)
-def compact_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
-    x, y, bounds, boxes, q, center, kernel, bandwidth, degree, gram, rhs, weight_sq, count
-):
+def compact_moments(
+    x: Floats,
+    y: Floats,
+    bounds: Rows,
+    boxes: Floats,
+    q: Floats,
+    center: Floats,
+    kernel: int,
+    bandwidth: Floats,
+    degree: int,
+    gram: Floats,
+    rhs: Floats,
+    weight_sq: Floats,
+    count: Rows,
+) -> None:
     """Sum over the rows with u ≤ 1, found through the tree."""
     nodes = bounds.shape[0]
     stack = np.empty(128, dtype=np.int64)
@@ -119,9 +144,19 @@ def compact_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
 
 
 @njit(nogil=True, cache=True)
-def gaussian_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
-    x, y, q, center, bandwidth, nearest_distance, degree, gram, rhs, weight_sq, count
-):
+def gaussian_moments(
+    x: Floats,
+    y: Floats,
+    q: Floats,
+    center: Floats,
+    bandwidth: Floats,
+    nearest_distance: Floats,
+    degree: int,
+    gram: Floats,
+    rhs: Floats,
+    weight_sq: Floats,
+    count: Rows,
+) -> None:
     """Sum over all rows with w = exp(-(r² - δ²) / 2h²), δ the distance to the nearest row."""
     phi = np.empty(gram.shape[1])
     chosen = np.empty(BLOCK_ROWS, dtype=np.int64)
@@ -151,14 +186,14 @@ def gaussian_moments(  # type: ignore[no-untyped-def]  # compiled by Numba
 
 
 @njit(nogil=True, cache=True)
-def _mirror(gram):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _mirror(gram: Floats) -> None:
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[a, b] = gram[b, a]
 
 
 @njit(nogil=True, cache=True)
-def correlation(covariance, s):  # type: ignore[no-untyped-def]  # compiled by Numba
+def correlation(covariance: int, s: float) -> float:
     """Return the covariance at the scaled squared distance s = (r / l)²."""
     if covariance == _COV_GAUSSIAN:
         return math.exp(-0.5 * s)
@@ -173,12 +208,15 @@ def correlation(covariance, s):  # type: ignore[no-untyped-def]  # compiled by N
 
 
 @njit(nogil=True, cache=True)
-def product(x, q, covariance, length_scale, a, result):  # type: ignore[no-untyped-def]  # compiled by Numba
+def product(
+    x: Floats, q: Floats, covariance: int, length_scale: float, a: Floats, result: Floats
+) -> None:
     """Fill result (m, c) with K(q, x) a."""
+    scale_sq = length_scale * length_scale
     for query in range(q.shape[0]):
         point = q[query]
         for i in range(x.shape[0]):
-            k = correlation(covariance, row_distance_sq(x, i, point) / (length_scale * length_scale))
+            k = correlation(covariance, row_distance_sq(x, i, point) / scale_sq)
             if k < LEAST_CORRELATION:
                 continue
             for c in range(a.shape[1]):

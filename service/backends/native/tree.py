@@ -56,7 +56,7 @@ def build(x: Floats) -> Tree:
 
 
 @njit(nogil=True, cache=True)
-def _split(x, rows, bounds, boxes):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _split(x: Floats, rows: Rows, bounds: Rows, boxes: Floats) -> None:
     n, d = x.shape
     nodes = bounds.shape[0]
     bounds[0, 1] = n
@@ -81,7 +81,7 @@ def _split(x, rows, bounds, boxes):  # type: ignore[no-untyped-def]  # compiled 
 
 
 @njit(nogil=True, cache=True)
-def _select(x, rows, start, stop, middle, j):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _select(x: Floats, rows: Rows, start: int, stop: int, middle: int, j: int) -> None:
     """Reorder rows start:stop so that feature j is ≤ before `middle` and ≥ from there (Hoare)."""
     low, high = start, stop - 1
     while low < high:
@@ -108,7 +108,7 @@ def _select(x, rows, start, stop, middle, j):  # type: ignore[no-untyped-def]  #
 
 
 @njit(nogil=True, cache=True, inline="always")
-def box_distance_sq(boxes, node, point):  # type: ignore[no-untyped-def]  # compiled by Numba
+def box_distance_sq(boxes: Floats, node: int, point: Floats) -> float:
     """Return the squared distance from `point` to the node's box, 0 inside."""
     total = 0.0
     for j in range(point.shape[0]):
@@ -118,7 +118,7 @@ def box_distance_sq(boxes, node, point):  # type: ignore[no-untyped-def]  # comp
 
 
 @njit(nogil=True, cache=True, inline="always")
-def row_distance_sq(x, i, point):  # type: ignore[no-untyped-def]  # compiled by Numba
+def row_distance_sq(x: Floats, i: int, point: Floats) -> float:
     """Return the squared distance from `point` to row i, summed over the features in order."""
     total = 0.0
     for j in range(point.shape[0]):
@@ -128,7 +128,7 @@ def row_distance_sq(x, i, point):  # type: ignore[no-untyped-def]  # compiled by
 
 
 @njit(nogil=True, cache=True)
-def _sift_down(distances, rows, root, size):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _sift_down(distances: Floats, rows: Rows, root: int, size: int) -> None:
     """Restore the heap whose largest (distance, row) is on top, from `root` downwards."""
     distance, row = distances[root], rows[root]
     while True:
@@ -149,7 +149,7 @@ def _sift_down(distances, rows, root, size):  # type: ignore[no-untyped-def]  # 
 
 
 @njit(nogil=True, cache=True)
-def sort_pairs(distances, rows):  # type: ignore[no-untyped-def]  # compiled by Numba
+def sort_pairs(distances: Floats, rows: Rows) -> None:
     """Sort both by (distance, row), in place."""
     size = distances.shape[0]
     for root in range(size // 2 - 1, -1, -1):
@@ -158,7 +158,7 @@ def sort_pairs(distances, rows):  # type: ignore[no-untyped-def]  # compiled by 
 
 
 @njit(nogil=True, cache=True)
-def _sort_heap(distances, rows, size):  # type: ignore[no-untyped-def]  # compiled by Numba
+def _sort_heap(distances: Floats, rows: Rows, size: int) -> None:
     for last in range(size - 1, 0, -1):
         distances[0], distances[last] = distances[last], distances[0]
         rows[0], rows[last] = rows[last], rows[0]
@@ -166,7 +166,9 @@ def _sort_heap(distances, rows, size):  # type: ignore[no-untyped-def]  # compil
 
 
 @njit(nogil=True, cache=True)
-def nearest(x, ids, bounds, boxes, q, distances, rows):  # type: ignore[no-untyped-def]  # compiled by Numba
+def nearest(
+    x: Floats, ids: Rows, bounds: Rows, boxes: Floats, q: Floats, distances: Floats, rows: Rows
+) -> None:
     """Fill distances and rows (m, k) with the k nearest of each query."""
     k = distances.shape[1]
     nodes = bounds.shape[0]
@@ -205,7 +207,9 @@ def nearest(x, ids, bounds, boxes, q, distances, rows):  # type: ignore[no-untyp
 
 
 @njit(nogil=True, cache=True)
-def count_within(x, bounds, boxes, q, radius, counts):  # type: ignore[no-untyped-def]  # compiled by Numba
+def count_within(
+    x: Floats, bounds: Rows, boxes: Floats, q: Floats, radius: Floats, counts: Rows
+) -> None:
     """Fill counts (m,) with the number of rows at a distance ≤ radius (m,)."""
     nodes = bounds.shape[0]
     stack = np.empty(128, dtype=np.int64)
@@ -229,7 +233,17 @@ def count_within(x, bounds, boxes, q, radius, counts):  # type: ignore[no-untype
 
 
 @njit(nogil=True, cache=True)
-def fill_within(x, ids, bounds, boxes, q, radius, offsets, rows, distances):  # type: ignore[no-untyped-def]  # compiled by Numba
+def fill_within(
+    x: Floats,
+    ids: Rows,
+    bounds: Rows,
+    boxes: Floats,
+    q: Floats,
+    radius: Floats,
+    offsets: Rows,
+    rows: Rows,
+    distances: Floats,
+) -> None:
     """Fill rows and distances, sorted by (distance, row) between the offsets of each query."""
     nodes = bounds.shape[0]
     stack = np.empty(128, dtype=np.int64)

@@ -1,0 +1,216 @@
+"""Datasets, in and out."""
+
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from service.api.schemas.base import AnswerModel, Numbers, RequestModel
+from service.domain.arrays import Floats
+from service.domain.dataset import Dataset, make_dataset
+from service.domain.errors import FieldFault, InvalidInput
+from service.engine.limits import Limits
+
+X_DESCRIPTION = (
+    "The rows: a list of n lists of d numbers, or a flat list of n numbers for one feature. "
+    "Finite, in any unit; distances are measured in it."
+)
+Y_DESCRIPTION = (
+    "The targets: a list of n numbers, or n lists of t numbers for several. Finite, in any unit; "
+    "predictions come in it."
+)
+
+
+class RowsUpload(RequestModel):
+    """Rows for a dataset that is there already; names and their order stay as they are."""
+
+    x: Numbers = Field(description=X_DESCRIPTION)
+    y: Numbers = Field(description=Y_DESCRIPTION)
+
+
+class InlineDataset(RowsUpload):
+    """Rows that are used for one request and not kept."""
+
+    feature_names: list[str] | None = Field(
+        None, description="One name a feature, all different. Default: x1, x2, …"
+    )
+    target_names: list[str] | None = Field(
+        None, description="One name a target, all different. Default: y, or y1, y2, …"
+    )
+
+    def to_domain(self, limits: Limits, *, parent: str = "", name: str | None = None) -> Dataset:
+        """Return the dataset, checked.
+
+        Args:
+            limits: What the service takes.
+            parent: JSON pointer of this model in the body, for the pointers of errors.
+            name: A label for people.
+        """
+        try:
+            return checked_dataset(
+                self.x,
+                self.y,
+                limits,
+                feature_names=_names(self.feature_names),
+                target_names=_names(self.target_names),
+                name=name,
+            )
+        except InvalidInput as error:
+            faults = (FieldFault(parent + fault.pointer, fault.detail) for fault in error.faults)
+            raise InvalidInput(error.detail, faults=tuple(faults)) from error
+
+
+class DatasetUpload(InlineDataset):
+    """A dataset to keep. The same content uploaded twice is one dataset."""
+
+    name: str | None = Field(
+        None, description="A label for people, 1 to 200 printable characters.", examples=["sine"]
+    )
+
+
+def checked_dataset(
+    x: Floats,
+    y: Floats,
+    limits: Limits,
+    *,
+    feature_names: tuple[str, ...] | None,
+    target_names: tuple[str, ...] | None,
+    name: str | None,
+) -> Dataset:
+    """Return the dataset of these arrays, within the limits of the service."""
+    for pointer, kind, found, limit in (
+        ("/x", "features", _width(x), limits.max_features),
+        ("/y", "targets", _width(y), limits.max_targets),
+    ):
+        if found > limit:
+            raise InvalidInput.at(
+                pointer,
+                f"There are {found:,} {kind}, and the limit is {limit:,} (max_{kind} in /limits); "
+                f"send fewer columns.",
+            )
+    return make_dataset(x, y, feature_names=feature_names, target_names=target_names, name=name)
+
+
+class ColumnSummary(AnswerModel):
+    """What one column holds, in the unit of the column."""
+
+    name: str
+    min: float
+    max: float
+    mean: float
+    standard_deviation: float = Field(description="With n - 1 in the denominator.")
+
+
+class DatasetSummary(AnswerModel):
+    """The columns of a dataset."""
+
+    features: list[ColumnSummary]
+    targets: list[ColumnSummary]
+
+
+class DatasetItem(AnswerModel):
+    """A dataset without what its columns hold."""
+
+    id: str = Field(description="How requests refer to it; the same for all its versions.")
+    name: str | None
+    version: int = Field(description="1 for the upload, one more for each append.")
+    rows: int
+    features: int
+    targets: int
+    feature_names: list[str]
+    target_names: list[str]
+    bytes: int = Field(description="Bytes that its arrays hold in memory.")
+    digest: str = Field(description="sha256 of the content: the rows and the names of columns.")
+
+    @classmethod
+    def from_domain(cls, dataset: Dataset) -> "DatasetItem":
+        """Return the item for a dataset."""
+        return cls(**_facts(dataset))
+
+
+class Source(AnswerModel):
+    """How an upload in CSV was read."""
+
+    format: str
+    delimiter: str = Field(description="The character between cells: comma, semicolon or tab.")
+
+
+class DatasetDescription(DatasetItem):
+    """A dataset and what its columns hold."""
+
+    summary: DatasetSummary
+    source: Source | None = Field(None, description="Only in the answer to an upload in CSV.")
+
+    @classmethod
+    def described(
+        cls, dataset: Dataset, summary: DatasetSummary, delimiter: str | None = None
+    ) -> "DatasetDescription":
+        """Return the description, with the delimiter of the CSV that it was just read from."""
+        facts = _facts(dataset)
+        if delimiter is not None:
+            facts["source"] = Source(format="csv", delimiter=delimiter)
+        return cls(summary=summary, **facts)
+
+
+class DatasetPage(AnswerModel):
+    """Some of the datasets, in the order of their upload."""
+
+    datasets: list[DatasetItem]
+    next: str | None = Field(description="What to send as `after` for the next page; null at the end.")
+
+    @classmethod
+    def from_domain(cls, page: list[Dataset], cursor: str | None) -> "DatasetPage":
+        """Return one page of the list."""
+        return cls(datasets=[DatasetItem.from_domain(dataset) for dataset in page], next=cursor)
+
+
+def summarize(dataset: Dataset) -> DatasetSummary:
+    """Return what each column holds; O(n d) time."""
+    return DatasetSummary(
+        features=_column_summaries(dataset.x, dataset.feature_names),
+        targets=_column_summaries(dataset.y, dataset.target_names),
+    )
+
+
+def _column_summaries(columns: Floats, names: tuple[str, ...]) -> list[ColumnSummary]:
+    summaries = []
+    for j, name in enumerate(names):
+        column = np.ascontiguousarray(columns[:, j])
+        low, high = float(column.min()), float(column.max())
+        # Sums of numbers near the end of the range of doubles overflow; ratios do not.
+        unit = max(abs(low), abs(high)) or 1.0
+        scaled = column / unit
+        summaries.append(
+            ColumnSummary(
+                name=name,
+                min=low,
+                max=high,
+                mean=float(scaled.mean()) * unit,
+                standard_deviation=min(float(scaled.std(ddof=1)), np.finfo(float).max / unit)
+                * unit,
+            )
+        )
+    return summaries
+
+
+def _facts(dataset: Dataset) -> dict[str, Any]:
+    return {
+        "id": dataset.id,
+        "name": dataset.name,
+        "version": dataset.version,
+        "rows": dataset.n_rows,
+        "features": dataset.n_features,
+        "targets": dataset.n_targets,
+        "feature_names": list(dataset.feature_names),
+        "target_names": list(dataset.target_names),
+        "bytes": dataset.nbytes,
+        "digest": dataset.digest,
+    }
+
+
+def _names(names: list[str] | None) -> tuple[str, ...] | None:
+    return None if names is None else tuple(names)
+
+
+def _width(values: Floats) -> int:
+    return values.shape[1] if values.ndim == 2 else 1
