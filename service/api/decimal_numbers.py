@@ -141,7 +141,7 @@ def nearest_double(w: Any, q: int) -> Any:
     return (np.uint64(exponent) << np.uint64(52)) + (significand - HIDDEN)
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=True)
 def _nearest_to_long(buffer: Bytes, start: int, stop: int, power: int) -> Any:
     """Return the bits for more than 19 digits, or infinity, or UNDECIDED.
 
@@ -202,7 +202,7 @@ def _read_exponent(buffer: Bytes, position: int) -> Any:
     return (-exponent if falling else exponent), position, position > first
 
 
-@njit(nogil=True, cache=True, forceinline=True)
+@njit(nogil=True, cache=True)
 def read_number(buffer: Bytes, start: int) -> Any:
     """Read the number that begins at `start`, by the grammar of RFC 8259, section 6.
 

@@ -20,7 +20,6 @@ from typing import Protocol
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
-
 LEAST_EXPONENT = -350.0
 """Gaussian weights below exp of this count as zero: their squares are subnormal numbers, ten times
 slower to add, and beside the nearest row's weight, 1, they are worth nothing."""

@@ -129,7 +129,8 @@ def as_columns(values: Floats, pointer: str) -> Floats:
     """Return `values` as a finite, C-contiguous (rows, columns) array; a flat one is a column.
 
     Raises:
-        InvalidInput: The array is empty, has more than two axes, or a value is not finite.
+        InvalidInput: The array is empty, has more than two axes, or a value is not finite or
+            beyond `LARGEST_VALUE`.
     """
     values = as_floats(values)
     if values.ndim == 1:
@@ -142,13 +143,18 @@ def as_columns(values: Floats, pointer: str) -> Floats:
         raise InvalidInput.at(pointer, "There are no rows; send at least one.")
     if values.shape[1] == 0:
         raise InvalidInput.at(pointer, "The rows are empty; each needs at least one number.")
-    finite = np.isfinite(values)
-    if not finite.all():
-        i, j = (int(v) for v in np.argwhere(~finite)[0])
+    usable = np.abs(values) <= LARGEST_VALUE  # False for NaN too
+    if not usable.all():
+        i, j = (int(v) for v in np.argwhere(~usable)[0])
+        value = float(values[i, j])
+        problem = (
+            f"{value:g} is above {LARGEST_VALUE:g} in size, and its square no 64-bit number: "
+            "use another unit"
+            if np.isfinite(value)
+            else "not a finite number: drop the row or replace the value"
+        )
         raise InvalidInput.at(
-            f"{pointer}/{i}/{j}",
-            f"The value in row {i}, column {j} is not a finite number; "
-            "drop the row or replace the value.",
+            f"{pointer}/{i}/{j}", f"The value in row {i}, column {j} is {problem}."
         )
     return values
 
@@ -165,6 +171,9 @@ def content_digest(dataset: Dataset) -> str:
 
 
 MAX_NAME_LENGTH = 200
+
+LARGEST_VALUE = 1e150
+"""Squares and their sums stay finite."""
 
 
 def _check_rows(x: Floats, y: Floats) -> None:

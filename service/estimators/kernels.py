@@ -40,12 +40,12 @@ def kernel_weight(kernel: Kernel, u: Floats) -> Floats:
         case Kernel.TRIANGULAR:
             return 1.0 - u
         case Kernel.BIWEIGHT:
-            return np.square(1.0 - u * u)
+            return np.asarray(np.square(1.0 - u * u))
         case Kernel.TRIWEIGHT:
             return np.asarray((1.0 - u * u) ** 3)
         case Kernel.COSINE:
             # The sine is exactly 0 at u = 1.
-            return np.sin(0.5 * np.pi * (1.0 - u))
+            return np.asarray(np.sin(0.5 * np.pi * (1.0 - u)))
         case Kernel.GAUSSIAN:
             return np.asarray(np.exp(-0.5 * u * u))
 
@@ -55,15 +55,15 @@ def covariance(kind: Covariance, r: Floats, length_scale: float) -> Floats:
     s = r / length_scale
     match kind:
         case Covariance.GAUSSIAN:
-            return np.exp(-0.5 * s * s)
+            return np.asarray(np.exp(-0.5 * s * s))
         case Covariance.LAPLACIAN:
-            return np.exp(-s)
+            return np.asarray(np.exp(-s))
         case Covariance.MATERN32:
             s = np.sqrt(3.0) * s
-            return (1.0 + s) * np.exp(-s)
+            return np.asarray((1.0 + s) * np.exp(-s))
         case Covariance.MATERN52:
             s = np.sqrt(5.0) * s
-            return (1.0 + s + s * s / 3.0) * np.exp(-s)
+            return np.asarray((1.0 + s + s * s / 3.0) * np.exp(-s))
 
 
 def distances(a: Floats, b: Floats) -> Floats:

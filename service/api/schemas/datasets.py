@@ -3,7 +3,7 @@
 from typing import Any
 
 import numpy as np
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api.schemas.base import AnswerModel, Numbers, RequestModel
 from service.domain.arrays import Floats
@@ -66,6 +66,28 @@ class DatasetUpload(InlineDataset):
     name: str | None = Field(
         None, description="A label for people, 1 to 200 printable characters.", examples=["sine"]
     )
+
+
+class UploadQuery(BaseModel):
+    """What a CSV file cannot say about itself."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    target: list[str] = Field(
+        default_factory=list,
+        description="CSV only: the column to predict; once for each of several. Default: the last "
+        "column.",
+    )
+    name: str | None = Field(None, description="CSV only: a label for people.")
+
+
+class PageQuery(BaseModel):
+    """Which part of the list."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: int = Field(100, ge=1, le=1_000, description="The most datasets to return.")
+    after: str | None = Field(None, description="What `next` had on the page before.")
 
 
 def checked_dataset(

@@ -34,6 +34,7 @@ from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
 Device = Literal["cpu", "cuda"]
+Kind = Literal["Vi", "Vj", "Pm"]
 
 DIMENSIONS: dict[Device, tuple[int, ...]] = {"cpu": (3, 10), "cuda": (1, 2, 3, 5, 8, 16, 32)}
 """The numbers of features that are compiled. Fewer on a CPU, where KeOps is not the fast engine."""
@@ -75,7 +76,8 @@ class Formula:
     Attributes:
         name: For people, such as "moments of degree 1 in 3 features".
         text: What KeOps evaluates for each pair.
-        aliases: Its arguments in order: Vi one row a query, Vj one row a data row, Pm parameters.
+        arguments: (name, kind, columns) in order; the kind is Vi for one row a query, Vj for one
+            row a data row, Pm for a parameter vector.
         width: Columns of the result.
         neighbors: K for an arg-min over K; 0 for a sum.
         features: D.
@@ -84,7 +86,7 @@ class Formula:
 
     name: str
     text: str
-    aliases: tuple[str, ...]
+    arguments: tuple[tuple[str, Kind, int], ...]
     width: int
     features: int
     neighbors: int = 0
@@ -153,7 +155,7 @@ def nearest_formula(d: int, k: int) -> Formula:
     return Formula(
         name=f"{k} nearest in {d} features",
         text="SqDist(q,x)",
-        aliases=(f"q=Vi({d})", f"x=Vj({d})"),
+        arguments=(("q", "Vi", d), ("x", "Vj", d)),
         width=k,
         neighbors=k,
         features=d,
@@ -174,7 +176,10 @@ def product_formula(d: int) -> Formula:
     return Formula(
         name=f"product in {d} features",
         text=text,
-        aliases=(f"q=Vi({d})", f"x=Vj({d})", "a=Vj(1)", f"p=Pm({COVARIANCE_PARAMETERS})"),
+        arguments=(
+            *(("q", "Vi", d), ("x", "Vj", d), ("a", "Vj", 1)),
+            ("p", "Pm", COVARIANCE_PARAMETERS),
+        ),
         width=1,
         features=d,
     )
@@ -196,10 +201,10 @@ def moments_formula(d: int, degree: int) -> Formula:
     return Formula(
         name=f"moments of degree {degree} in {d} features",
         text=text,
-        aliases=(
-            *(f"q=Vi({d})", "h=Vi(1)", "s=Vi(1)"),
-            *((f"c=Vi({d})",) if degree else ()),
-            *(f"x=Vj({d})", "y=Vj(1)", f"p=Pm({WEIGHT_PARAMETERS})"),
+        arguments=(
+            *(("q", "Vi", d), ("h", "Vi", 1), ("s", "Vi", 1)),
+            *((("c", "Vi", d),) if degree else ()),
+            *(("x", "Vj", d), ("y", "Vj", 1), ("p", "Pm", WEIGHT_PARAMETERS)),
         ),
         width=p * (p + 1) // 2 + p + 2,
         features=d,

@@ -1,0 +1,275 @@
+"""/datasets: upload, list, describe, append, delete."""
+
+from functools import partial
+from typing import Annotated, Final
+
+import pyarrow as pa
+from fastapi import APIRouter, Path, Query
+from starlette.requests import Request
+from starlette.responses import Response
+
+from service.api.documentation import documented, no_content, rows_body, success, upload_body
+from service.api.examples import APPENDED_ROWS, DATASET_ANSWER, PAGE_ANSWER, UPLOADS
+from service.api.media import ContentType, Format, content_type, parse_model, read_body
+from service.api.multipart import read_form
+from service.api.schemas.datasets import (
+    DatasetDescription,
+    DatasetPage,
+    DatasetUpload,
+    PageQuery,
+    RowsUpload,
+    UploadQuery,
+    checked_dataset,
+)
+from service.api.state import ACCEPTS_JSON, NO_QUERY, EngineDep, SummariesDep
+from service.api.tables import Table, read_table
+from service.api.writing import write_answer
+from service.domain.arrays import Floats
+from service.domain.dataset import Dataset
+from service.domain.errors import (
+    BodyTooLarge,
+    DatasetNotFound,
+    InvalidInput,
+    MalformedBody,
+    NotAcceptable,
+    StoreFull,
+    UnsupportedMediaType,
+)
+from service.engine.limits import Limits
+
+router = APIRouter(tags=["datasets"])
+
+ARRAY_POINTERS: Final = frozenset({"/x", "/y"})
+
+DatasetId = Annotated[
+    str,
+    Path(
+        description="The id from the upload; `motorcycle` is there from the start.",
+        openapi_examples={"sample": {"value": "motorcycle"}},
+    ),
+]
+
+BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+
+
+@router.post(
+    "/datasets",
+    operation_id="create_dataset",
+    summary="Upload a dataset",
+    status_code=201,
+    response_class=Response,
+    dependencies=[ACCEPTS_JSON],
+    responses={
+        **success(201, DatasetDescription, "It is new.", headers=("Location", "ETag")),
+        **success(
+            200,
+            DatasetDescription,
+            "The same content is there already, under this id.",
+            example=DATASET_ANSWER,
+            headers=("Location", "ETag"),
+        ),
+        **documented(*BODY_ERRORS, NotAcceptable, StoreFull),
+    },
+    openapi_extra=upload_body(DatasetUpload, UPLOADS),
+)
+async def create_dataset(
+    request: Request,
+    query: Annotated[UploadQuery, Query()],
+    engine: EngineDep,
+    summaries: SummariesDep,
+) -> Response:
+    """Keep rows for later predictions.
+
+    Send JSON, a CSV file (`text/csv`), or a form with a CSV file. The first line of a CSV file
+    names its columns; the last column is the target, unless `target` names others. Cells stand
+    between commas, semicolons or tabs. The same content uploaded twice is one dataset.
+    """
+    kind = content_type(request, Format.JSON, Format.CSV, Format.FORM)
+    dataset, delimiter = await read_body(
+        request, engine, partial(read_upload, kind=kind, query=query, limits=engine.limits)
+    )
+    stored, is_new = await engine.upload(dataset)
+    summary = await summaries.of(stored, engine)
+    description = DatasetDescription.described(stored, summary, delimiter)
+    path = f"{request.scope.get('root_path', '')}/datasets/{stored.id}"
+    return write_answer(
+        engine,
+        description.document(),
+        status=201 if is_new else 200,
+        headers={"Location": path, "ETag": etag(stored)},
+    )
+
+
+@router.get(
+    "/datasets",
+    operation_id="list_datasets",
+    summary="List the datasets",
+    response_class=Response,
+    dependencies=[ACCEPTS_JSON],
+    responses={
+        **success(200, DatasetPage, "A page.", example=PAGE_ANSWER, headers=("Link",)),
+        **documented(InvalidInput, NotAcceptable),
+    },
+)
+async def list_datasets(
+    request: Request, query: Annotated[PageQuery, Query()], engine: EngineDep
+) -> Response:
+    """Return datasets in the order of their upload, a page at a time.
+
+    While there are more, `next` in the answer is what to send as `after`; the header `Link` has
+    the whole address.
+    """
+    page, cursor = engine.list(after=query.after, limit=query.limit)
+    headers = {}
+    if cursor is not None:
+        address = request.url.include_query_params(limit=query.limit, after=cursor)
+        headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+    return write_answer(engine, DatasetPage.from_domain(page, cursor).document(), headers=headers)
+
+
+@router.get(
+    "/datasets/{dataset_id}",
+    operation_id="get_dataset",
+    summary="Describe a dataset",
+    response_class=Response,
+    dependencies=[ACCEPTS_JSON, NO_QUERY],
+    responses={
+        **success(
+            200, DatasetDescription, "The dataset.", example=DATASET_ANSWER, headers=("ETag",)
+        ),
+        304: {"description": "It is still the version that If-None-Match names."},
+        **documented(DatasetNotFound, NotAcceptable, InvalidInput),
+    },
+)
+async def get_dataset(
+    dataset_id: DatasetId, request: Request, engine: EngineDep, summaries: SummariesDep
+) -> Response:
+    """Return what the dataset is and what its columns hold.
+
+    The ETag is the digest of the content; `If-None-Match` with it gets 304 until rows are
+    appended.
+    """
+    dataset = engine.describe(dataset_id)
+    headers = {"ETag": etag(dataset)}
+    if matches_etag(",".join(request.headers.getlist("if-none-match")), etag(dataset)):
+        return Response(status_code=304, headers=headers)
+    summary = await summaries.of(dataset, engine)
+    description = DatasetDescription.described(dataset, summary)
+    return write_answer(engine, description.document(), headers=headers)
+
+
+@router.post(
+    "/datasets/{dataset_id}/rows",
+    operation_id="append_rows",
+    summary="Append rows",
+    response_class=Response,
+    dependencies=[ACCEPTS_JSON, NO_QUERY],
+    responses={
+        **success(200, DatasetDescription, "The new version.", headers=("ETag",)),
+        **documented(*BODY_ERRORS, DatasetNotFound, NotAcceptable, StoreFull),
+    },
+    openapi_extra=rows_body(RowsUpload, APPENDED_ROWS),
+)
+async def append_rows(
+    dataset_id: DatasetId, request: Request, engine: EngineDep, summaries: SummariesDep
+) -> Response:
+    """Add rows after those there are; the next prediction looks at them.
+
+    In a CSV file the columns have the names of the dataset's features and targets, in any order.
+    """
+    kind = content_type(request, Format.JSON, Format.CSV, Format.FORM)
+    dataset = engine.describe(dataset_id)
+    x, y, delimiter = await read_body(
+        request, engine, partial(read_rows, kind=kind, dataset=dataset)
+    )
+    appended = await engine.append(dataset_id, x, y)
+    summary = await summaries.of(appended, engine)
+    description = DatasetDescription.described(appended, summary, delimiter)
+    return write_answer(engine, description.document(), headers={"ETag": etag(appended)})
+
+
+@router.delete(
+    "/datasets/{dataset_id}",
+    operation_id="delete_dataset",
+    summary="Delete a dataset",
+    status_code=204,
+    response_class=Response,
+    dependencies=[NO_QUERY],
+    responses={**no_content("It is gone."), **documented(DatasetNotFound, InvalidInput)},
+)
+async def delete_dataset(dataset_id: DatasetId, engine: EngineDep) -> Response:
+    """Remove a dataset and all its versions; the memory returns to the system."""
+    engine.delete(dataset_id)
+    return Response(status_code=204)
+
+
+def read_upload(
+    body: bytearray, kind: ContentType, query: UploadQuery, limits: Limits
+) -> tuple[Dataset, str | None]:
+    """Return the dataset in the body, and the delimiter where it is CSV."""
+    if kind.format is Format.JSON:
+        for name in query.model_fields_set:
+            raise InvalidInput.at(
+                name, f"The query parameter {name} is for CSV; in JSON it stands in the body."
+            )
+        upload = parse_model(body, DatasetUpload, ARRAY_POINTERS)
+        return upload.to_domain(limits, name=upload.name), None
+    name, targets = query.name, tuple(query.target)
+    if kind.format is Format.FORM:
+        form = read_form(body, kind.boundary)
+        text = form.file
+        name, targets = name or form.name, targets or form.targets
+    else:
+        text = memoryview(body)
+    table = read_table(text)
+    features, targets = table.split(targets)
+    dataset = checked_dataset(
+        *_columns(table, features, targets),
+        limits,
+        feature_names=features,
+        target_names=targets,
+        name=name,
+    )
+    return dataset, table.delimiter
+
+
+def read_rows(
+    body: bytearray, kind: ContentType, dataset: Dataset
+) -> tuple[Floats, Floats, str | None]:
+    """Return the rows in the body in the order of the dataset's columns, and the delimiter."""
+    if kind.format is Format.JSON:
+        rows = parse_model(body, RowsUpload, ARRAY_POINTERS)
+        return rows.x, rows.y, None
+    if kind.format is Format.FORM:
+        form = read_form(body, kind.boundary)
+        if form.name is not None or form.targets:
+            raise InvalidInput.at(
+                "name" if form.name is not None else "target",
+                "The dataset has its name and targets; send the file alone.",
+            )
+        text = form.file
+    else:
+        text = memoryview(body)
+    table = read_table(text)
+    table.only(dataset.feature_names + dataset.target_names)
+    return *_columns(table, dataset.feature_names, dataset.target_names), table.delimiter
+
+
+def etag(dataset: Dataset) -> str:
+    """Return the entity tag of this version."""
+    return f'"{dataset.digest}"'
+
+
+def matches_etag(if_none_match: str, tag: str) -> bool:
+    """Return whether the header If-None-Match names this tag (RFC 9110, weak comparison)."""
+    tags = (part.strip().removeprefix("W/") for part in if_none_match.split(","))
+    return any(part in ("*", tag) for part in tags)
+
+
+def _columns(
+    table: Table, features: tuple[str, ...], targets: tuple[str, ...]
+) -> tuple[Floats, Floats]:
+    x, y = table.values(features), table.values(targets)
+    # Arrow keeps what its columns took, unless told.
+    pa.default_memory_pool().release_unused()
+    return x, y

@@ -1,0 +1,269 @@
+"""CSV to columns of numbers, or to one sentence that says which cell is at fault.
+
+The fast path is pyarrow, which holds no GIL. It knows that something is wrong, not where; then
+the text is read once more, line by line, up to the first fault. That is slow, and only for files
+that are refused.
+"""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.csv as arrow_csv
+
+from service.api.faults import closest, shown
+from service.domain.arrays import Floats
+from service.domain.errors import InvalidInput, MalformedBody
+
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+DELIMITERS: Final = ",;\t"
+LONGEST_HEADER_BYTES: Final = 2**20
+NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
+MISSING: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."})
+INFINITE: Final = frozenset({"inf", "infinity"})
+
+
+class Table:
+    """The columns of one CSV file, by name.
+
+    Attributes:
+        names: The header, in the order of the file.
+        delimiter: The character between cells.
+    """
+
+    def __init__(self, names: tuple[str, ...], delimiter: str, columns: pa.Table) -> None:
+        self.names = names
+        self.delimiter = delimiter
+        self._columns = columns
+
+    def values(self, names: Iterable[str]) -> Floats:
+        """Return these columns, in this order, as (n, columns)."""
+        chosen = [self.names.index(name) for name in names]
+        values = np.empty((self._columns.num_rows, len(chosen)))
+        for j, index in enumerate(chosen):
+            start = 0
+            for chunk in self._columns.column(index).chunks:
+                values[start : start + len(chunk), j] = chunk.to_numpy()
+                start += len(chunk)
+        return values
+
+    def split(self, targets: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the names of the features and of the targets.
+
+        Args:
+            targets: The names of the targets; none for the last column.
+
+        Raises:
+            InvalidInput: A target is not a column, stands twice, or no feature is left.
+        """
+        targets = targets or self.names[-1:]
+        for name in targets:
+            if name not in self.names:
+                known = ", ".join(shown(known) for known in self.names[:20])
+                raise InvalidInput.at(
+                    "target",
+                    f"There is no column {shown(name)}{closest(name, self.names) or '.'} "
+                    f"The columns are {known}.",
+                )
+            if targets.count(name) > 1:
+                raise InvalidInput.at(
+                    "target", f"The target {shown(name)} is named twice; name it once."
+                )
+        features = tuple(name for name in self.names if name not in targets)
+        if not features:
+            raise InvalidInput.at(
+                "target",
+                f"All {len(self.names)} columns are targets, and none is left as a feature; the "
+                "file needs at least one column more.",
+            )
+        return features, targets
+
+    def only(self, names: tuple[str, ...]) -> None:
+        """Check that the file has exactly these columns, in any order.
+
+        Raises:
+            InvalidInput: One is missing, or there is another.
+        """
+        for name in names:
+            if name not in self.names:
+                raise InvalidInput.at(
+                    "cell=1,1",
+                    f"The column {shown(name)} of the dataset is missing"
+                    f"{closest(name, self.names) or '.'} Its columns are "
+                    f"{', '.join(shown(known) for known in names[:20])}.",
+                )
+        for j, name in enumerate(self.names):
+            if name not in names:
+                raise InvalidInput.at(
+                    f"cell=1,{j + 1}",
+                    f"The dataset has no column {shown(name)}{closest(name, names) or '.'} "
+                    "Leave it out.",
+                )
+
+
+def read_table(text: memoryview) -> Table:
+    """Return the table in a CSV file: a line of names, then lines of numbers.
+
+    Args:
+        text: UTF-8, with or without a byte order mark. The delimiter is a comma, or the semicolon
+            or tab that the first line has in its place.
+
+    Raises:
+        MalformedBody: It is not text in UTF-8, or empty.
+        InvalidInput: Names or cells are not as they should be; the fault names line and column.
+    """
+    if text[:2] in UTF_16_MARKS:
+        raise MalformedBody("The file is UTF-16; save it as UTF-8 ('CSV UTF-8' in Excel).")
+    if text[:3] == BYTE_ORDER_MARK:
+        text = text[3:]
+    header, rest, line = _first_line(text)
+    delimiter = _delimiter(header)
+    names = _column_names(header, delimiter, line)
+    columns = _arrow_columns(rest, names, delimiter)
+    if columns is None:
+        raise _first_fault(rest, names, delimiter, line)
+    if columns.num_rows == 0:
+        raise InvalidInput.at(
+            f"cell={line + 1},1",
+            "The file has one line only, the names of the columns; lines of numbers must follow.",
+        )
+    return Table(names, delimiter, columns)
+
+
+def _first_line(text: memoryview) -> tuple[str, memoryview, int]:
+    """Return the first line that is not blank, what follows it, and its number."""
+    start = text[:LONGEST_HEADER_BYTES].tobytes()
+    found = re.match(rb"(?:[ \t]*(?:\r\n|\r|\n))*([^\r\n]*)(\r\n|\r|\n|\Z)", start)
+    assert found is not None  # the pattern fits every text
+    if not found[1].strip():
+        raise MalformedBody("The file is empty; send a line of names and lines of numbers.")
+    if found.end() == LONGEST_HEADER_BYTES < len(text):
+        raise MalformedBody(
+            f"The first line is longer than {LONGEST_HEADER_BYTES:,} bytes; is this a CSV file?"
+        )
+    try:
+        header = found[1].decode("utf-8")
+    except UnicodeDecodeError:
+        raise MalformedBody("The first line is not UTF-8; save the file as UTF-8.") from None
+    before = start[: found.start(1)]
+    line = 1 + len(before.splitlines())
+    return header, text[found.end() :], line
+
+
+def _delimiter(header: str) -> str:
+    """Return the delimiter: the first of comma, semicolon and tab outside of quotes."""
+    unquoted = re.sub(r'"[^"]*"', "", header)
+    return next((sign for sign in DELIMITERS if sign in unquoted), ",")
+
+
+def _column_names(header: str, delimiter: str, line: int) -> tuple[str, ...]:
+    try:
+        (cells,) = csv.reader([header], delimiter=delimiter, strict=True)
+    except (csv.Error, ValueError) as error:
+        raise MalformedBody(f"Line {line} is not CSV: {error}.") from None
+    names = tuple(cell.strip() for cell in cells)
+    if all(NUMBER.fullmatch(name) for name in names):
+        raise InvalidInput.at(
+            f"cell={line},1",
+            f"Line {line} holds numbers ({shown(header)}); the first line must name the columns.",
+        )
+    if len(names) == 1:
+        raise InvalidInput.at(
+            f"cell={line},1",
+            f"Only one column, {shown(names[0])}, was found; a feature and a target are needed. "
+            "Between cells there must be a comma, a semicolon or a tab.",
+        )
+    for j, name in enumerate(names):
+        if not name:
+            raise InvalidInput.at(
+                f"cell={line},{j + 1}",
+                f"Column {j + 1} has no name; name it, or leave out the column (pandas writes its "
+                "index that way unless index=False).",
+            )
+        if name in names[:j]:
+            raise InvalidInput.at(
+                f"cell={line},{j + 1}",
+                f"The name {shown(name)} stands twice, in columns {names.index(name) + 1} and "
+                f"{j + 1}; names must differ.",
+            )
+    return names
+
+
+def _arrow_columns(text: memoryview, names: tuple[str, ...], delimiter: str) -> pa.Table | None:
+    """Return the columns as float64, or None where a cell is not a finite number."""
+    if not text.nbytes:
+        return pa.table({name: pa.array([], pa.float64()) for name in names})
+    try:
+        columns = arrow_csv.read_csv(
+            pa.BufferReader(pa.py_buffer(text)),
+            read_options=arrow_csv.ReadOptions(column_names=list(names)),
+            parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.float64()), null_values=[""]
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        if "Empty CSV" in str(error):  # blank lines only
+            return pa.table({name: pa.array([], pa.float64()) for name in names})
+        return None
+    for column in columns.columns:
+        if column.null_count or not all(
+            np.isfinite(chunk.to_numpy()).all() for chunk in column.chunks
+        ):
+            return None
+    return columns
+
+
+def _first_fault(
+    text: memoryview, names: tuple[str, ...], delimiter: str, header_line: int
+) -> InvalidInput | MalformedBody:
+    """Return the error for the first line that pyarrow could not take."""
+    lines = io.TextIOWrapper(pa.BufferReader(pa.py_buffer(text)), encoding="utf-8", newline="")
+    reader = csv.reader(lines, delimiter=delimiter)
+    try:
+        for cells in reader:
+            line = header_line + reader.line_num
+            if cells and len(cells) != len(names):
+                return InvalidInput.at(
+                    f"cell={line},1",
+                    f"Line {line} has {len(cells)} cells, but the first line has {len(names)} "
+                    f"names{_unlike(delimiter, cells)}; every line needs one cell a column.",
+                )
+            for detail, j in _cell_faults(cells, names):
+                return InvalidInput.at(f"cell={line},{j + 1}", f"Line {line}, {detail}")
+    except UnicodeDecodeError:
+        line = header_line + reader.line_num
+        return MalformedBody(f"The file is not UTF-8 near line {line}; save it as UTF-8.")
+    except csv.Error as error:
+        return MalformedBody(f"Line {header_line + reader.line_num} is not CSV: {error}.")
+    return MalformedBody("The file is not CSV with lines of numbers: a quote may not be closed.")
+
+
+def _unlike(delimiter: str, cells: list[str]) -> str:
+    others = [sign for sign in DELIMITERS if sign != delimiter and any(sign in c for c in cells)]
+    names = {",": "comma", ";": "semicolon", "\t": "tab"}
+    return f" separated by a {names[delimiter]}" if others else ""
+
+
+def _cell_faults(cells: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+    """Yield what is wrong with the cells of a line, and in which column."""
+    for j, cell in enumerate(cells):
+        text = cell.strip(" \t")
+        column = f"column {shown(names[j])}"
+        if text.lower() in MISSING:
+            what = "is empty" if not text else f"has {shown(text)} for a missing value"
+            yield f"{column} {what}; drop the line, or fill in a number.", j
+        elif text.lower().lstrip("+-") in INFINITE:
+            yield f"{column} is {shown(text)}; it must be a finite number.", j
+        elif DECIMAL_COMMA.fullmatch(text):
+            yield f"{column} is {shown(text)}; write decimals with a point.", j
+        elif not NUMBER.fullmatch(text):
+            yield f"{column} is {shown(text)}, a text; leave the column out, or encode it.", j
+        elif not np.isfinite(float(text)):
+            yield f"{column} is {shown(text)}, too large for a double; change its unit.", j

@@ -1,0 +1,107 @@
+"""The slow, obvious version of every method: what the fast ones are held against."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from service.domain.arrays import Floats
+
+KERNELS: dict[str, Callable[[float], float]] = {
+    "gaussian": lambda u: float(np.exp(-u * u / 2)),
+    "epanechnikov": lambda u: max(0.0, 1 - u * u),
+    "tricube": lambda u: max(0.0, 1 - u**3) ** 3,
+    "uniform": lambda u: 1.0 if u <= 1 else 0.0,
+    "triangular": lambda u: max(0.0, 1 - u),
+    "biweight": lambda u: max(0.0, 1 - u * u) ** 2,
+    "triweight": lambda u: max(0.0, 1 - u * u) ** 3,
+    "cosine": lambda u: float(np.cos(np.pi * u / 2)) if u < 1 else 0.0,
+}
+
+COVARIANCES: dict[str, Callable[[float], float]] = {
+    "gaussian": lambda s: float(np.exp(-s * s / 2)),
+    "laplacian": lambda s: float(np.exp(-s)),
+    "matern32": lambda s: float((1 + np.sqrt(3) * s) * np.exp(-np.sqrt(3) * s)),
+    "matern52": lambda s: float((1 + np.sqrt(5) * s + 5 * s * s / 3) * np.exp(-np.sqrt(5) * s)),
+}
+
+
+def distance(a: Floats, b: Floats) -> float:
+    """Return the Euclidean distance of two points."""
+    total = 0.0
+    for p, r in zip(a.tolist(), b.tolist(), strict=True):
+        total += (p - r) * (p - r)  # not **2, which is libm's pow and may differ in the last bit
+    return float(np.sqrt(total))
+
+
+def nearest(x: Floats, q: Floats, k: int) -> list[int]:
+    """Return the k nearest rows of one query, by (distance, row)."""
+    return sorted(range(len(x)), key=lambda i: (distance(x[i], q), i))[:k]
+
+
+def knn(x: Floats, y: Floats, q: Floats, k: int, weights: str = "uniform") -> Floats:
+    """Return the mean of the k nearest rows of one query."""
+    rows = nearest(x, q, k)
+    if weights == "uniform":
+        return np.asarray(np.mean([y[i] for i in rows], axis=0))
+    exact = [i for i in rows if distance(x[i], q) == 0]
+    if exact:
+        return np.asarray(np.mean([y[i] for i in exact], axis=0))
+    w = [1 / distance(x[i], q) for i in rows]
+    weighted = [w_i * y[i] for w_i, i in zip(w, rows, strict=True)]
+    return np.asarray(np.sum(weighted, axis=0) / np.sum(w))
+
+
+def local_polynomial(
+    x: Floats,
+    y: Floats,
+    q: Floats,
+    kernel: str,
+    degree: int,
+    *,
+    bandwidth: float | None = None,
+    n_neighbors: int | None = None,
+    row_weights: Floats | None = None,
+) -> Floats | None:
+    """Return the local polynomial's value at one query, or None without support.
+
+    By least squares on the square roots of the weights (an SVD), not by normal equations.
+    """
+    distances = [distance(row, q) for row in x]
+    h = bandwidth if bandwidth is not None else sorted(distances)[(n_neighbors or 1) - 1]
+    shift = min(distances) if kernel == "gaussian" else 0.0
+    w = np.array([KERNELS[kernel](r / h) for r in distances])
+    if kernel == "gaussian":
+        w = np.array([np.exp(-(r * r - shift * shift) / (2 * h * h)) for r in distances])
+    if row_weights is not None:
+        w = w * row_weights
+    if not (w > 0).any():
+        return None
+    columns = [np.ones(len(x))]
+    z = (x - q) / h
+    if degree >= 1:
+        columns += [z[:, j] for j in range(x.shape[1])]
+    if degree >= 2:
+        columns += [z[:, a] * z[:, b] for a in range(x.shape[1]) for b in range(a, x.shape[1])]
+    design = np.column_stack(columns)
+    root = np.sqrt(w)[:, None]
+    coefficients = np.linalg.lstsq(design * root, y * root, rcond=None)[0]
+    return np.asarray(coefficients[0])
+
+
+def kriging(
+    x: Floats,
+    y: Floats,
+    q: Floats,
+    kernel: str,
+    length_scale: float,
+    alpha: float,
+    n_neighbors: int | None = None,
+) -> Floats:
+    """Return the simple kriging mean at one query."""
+    if n_neighbors is not None:
+        rows = nearest(x, q, n_neighbors)
+        x, y = x[rows], y[rows]
+    c = COVARIANCES[kernel]
+    matrix = np.array([[c(distance(a, b) / length_scale) for b in x] for a in x])
+    k = np.array([c(distance(a, q) / length_scale) for a in x])
+    return np.asarray(k @ np.linalg.solve(matrix + alpha * np.eye(len(x)), y))

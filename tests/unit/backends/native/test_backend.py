@@ -1,0 +1,157 @@
+"""The native reductions against plain NumPy, with ties and duplicates, and their merge laws."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+
+from service.backends.native.backend import NativeBackend
+from service.domain.arrays import Floats
+from service.domain.kernels import Covariance, Kernel
+from tests import naive
+
+BACKEND = NativeBackend()
+
+
+@st.composite
+def rows_with_ties(draw: st.DrawFn) -> tuple[Floats, Floats, Floats]:
+    """Points of a small integer grid: many equal distances, many duplicates."""
+    n, d, m = draw(st.integers(1, 90)), draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    side = draw(st.integers(1, 5))
+    x = rng.integers(0, side, (n, d)).astype(float)
+    return x, rng.normal(size=(n, 2)), rng.integers(0, side, (m, d)) + rng.choice([0.0, 0.5])
+
+
+@given(case=rows_with_ties(), data=st.data())
+def test_nearest_orders_by_distance_then_row(
+    case: tuple[Floats, Floats, Floats], data: st.DataObject
+) -> None:
+    x, y, q = case
+    k = data.draw(st.integers(1, len(x)))
+    got = BACKEND.load(x, y).nearest(q, k)
+    for i in range(len(q)):
+        assert got.rows[i].tolist() == naive.nearest(x, q[i], k)
+        assert_array_equal(got.distances[i], [naive.distance(x[j], q[i]) for j in got.rows[i]])
+
+
+@given(case=rows_with_ties(), radius=st.sampled_from([0.0, 0.5, 1.0, 1.5, 2.0, np.inf]))
+def test_within_holds_exactly_the_rows_in_reach(
+    case: tuple[Floats, Floats, Floats], radius: float
+) -> None:
+    x, y, q = case
+    got = BACKEND.load(x, y).within(q, np.full(len(q), radius))
+    for i in range(len(q)):
+        expected = [
+            j for j in naive.nearest(x, q[i], len(x)) if naive.distance(x[j], q[i]) <= radius
+        ]
+        assert got.rows[got.offsets[i] : got.offsets[i + 1]].tolist() == expected
+
+
+@pytest.mark.parametrize("d", [1, 3, 12, 30])
+def test_nearest_agrees_with_a_full_sort_in_any_dimension(d: int) -> None:
+    rng = np.random.default_rng(d)
+    x, q = rng.random((3000, d)), rng.random((20, d))
+    got = BACKEND.load(x, x[:, :1].copy()).nearest(q, 40)
+    for i in range(len(q)):
+        distances = np.array([naive.distance(row, q[i]) for row in x])
+        order = np.lexsort((np.arange(len(x)), distances))[:40]
+        assert_array_equal(got.rows[i], order)
+        assert_array_equal(got.distances[i], distances[order])
+
+
+def direct_moments(
+    x: Floats, y: Floats, q: Floats, kernel: Kernel, h: float, degree: int, center: Floats
+) -> tuple[Floats, Floats, float, int]:
+    distances = np.array([naive.distance(row, q) for row in x])
+    if kernel is Kernel.GAUSSIAN:
+        w = np.exp(-(distances**2 - distances.min() ** 2) / (2 * h * h))
+    else:
+        w = np.array([naive.KERNELS[kernel](r / h) for r in distances])
+    z = (x - center) / h
+    columns = [np.ones(len(x))]
+    if degree > 0:
+        columns += list(z.T)
+    if degree > 1:
+        d = x.shape[1]
+        columns += [z[:, a] * z[:, b] for a in range(d) for b in range(a, d)]
+    phi = np.column_stack(columns)
+    return (phi * w[:, None]).T @ phi, (phi * w[:, None]).T @ y, float(w @ w), int((w > 0).sum())
+
+
+@pytest.mark.parametrize("kernel", Kernel)
+@pytest.mark.parametrize("degree", [0, 1, 2])
+@pytest.mark.parametrize("d", [1, 2, 5])
+@pytest.mark.parametrize("is_centered_elsewhere", [False, True])
+def test_moments_are_the_weighted_sums(
+    kernel: Kernel, degree: int, d: int, is_centered_elsewhere: bool
+) -> None:
+    rng = np.random.default_rng(7)
+    x, y, q = rng.random((600, d)), rng.normal(size=(600, 2)), rng.random((7, d))
+    h = rng.uniform(0.2, 0.9, 7)
+    center = q + 0.1 if is_centered_elsewhere else q
+    rows = BACKEND.load(x, y)
+    got = rows.moments(
+        q, kernel, h, degree,
+        center=center if is_centered_elsewhere else None,
+        nearest_distance=rows.nearest(q, 1).distances[:, 0],
+    )  # fmt: skip
+    for i in range(7):
+        gram, rhs, weight_sq, count = direct_moments(x, y, q[i], kernel, h[i], degree, center[i])
+        assert_allclose(got.gram[i], gram, rtol=1e-11, atol=1e-11 * np.abs(gram).max())
+        assert_allclose(got.rhs[i], rhs, rtol=1e-11, atol=1e-11 * np.abs(gram).max() * 4)
+        assert_allclose(got.weight_sq[i], weight_sq, rtol=1e-11)
+        assert got.count[i] == count
+
+
+@pytest.mark.parametrize("kind", Covariance)
+def test_product_is_the_covariances_times_the_coefficients(kind: Covariance) -> None:
+    rng = np.random.default_rng(3)
+    x, q, a = rng.random((300, 3)), rng.random((9, 3)), rng.normal(size=(300, 2))
+    c = naive.COVARIANCES[kind]
+    matrix = np.array([[c(naive.distance(row, point) / 0.3) for row in x] for point in q])
+    assert_allclose(BACKEND.load(x, a).product(q, kind, 0.3, a), matrix @ a, rtol=1e-11, atol=1e-12)
+
+
+@given(case=rows_with_ties(), data=st.data())
+def test_any_split_of_the_rows_gives_the_same_reductions(
+    case: tuple[Floats, Floats, Floats], data: st.DataObject
+) -> None:
+    x, y, q = case
+    if len(x) < 2:
+        return
+    cut = data.draw(st.integers(1, len(x) - 1))
+    whole, parts = (
+        BACKEND.load(x, y),
+        [BACKEND.load(x[:cut], y[:cut]), BACKEND.load(x[cut:], y[cut:])],
+    )
+    h = np.full(len(q), 1.7)
+
+    k = data.draw(st.integers(1, min(cut, len(x) - cut)))
+    both = [part.nearest(q, k) for part in parts]
+    distances = np.concatenate([both[0].distances, both[1].distances], axis=1)
+    rows = np.concatenate([both[0].rows, both[1].rows + cut], axis=1)
+    merged = np.lexsort((rows, distances), axis=1)[:, :k]
+    assert_array_equal(whole.nearest(q, k).rows, np.take_along_axis(rows, merged, axis=1))
+
+    sums = [part.moments(q, Kernel.TRICUBE, h, 1) for part in parts]
+    moments = whole.moments(q, Kernel.TRICUBE, h, 1)
+    assert_allclose(sums[0].gram + sums[1].gram, moments.gram, rtol=1e-12, atol=1e-12)
+    assert_allclose(sums[0].rhs + sums[1].rhs, moments.rhs, rtol=1e-12, atol=1e-12)
+    assert_array_equal(sums[0].count + sums[1].count, moments.count)
+
+    products = [
+        part.product(q, Covariance.MATERN32, 0.8, a)
+        for part, a in zip(parts, [y[:cut], y[cut:]], strict=True)
+    ]
+    product = whole.product(q, Covariance.MATERN32, 0.8, y)
+    assert_allclose(products[0] + products[1], product, rtol=1e-12, atol=1e-12)
+
+
+def test_a_far_query_under_the_gaussian_rests_on_the_nearest_row() -> None:
+    rows = BACKEND.load(np.array([[0.0], [1.0]]), np.array([[5.0], [7.0]]))
+    q = np.array([[1e6]])
+    nearest = rows.nearest(q, 1).distances[:, 0]
+    got = rows.moments(q, Kernel.GAUSSIAN, np.array([1e-3]), 0, nearest_distance=nearest)
+    assert got.rhs[0, 0, 0] / got.gram[0, 0, 0] == 7.0
