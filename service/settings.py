@@ -1,4 +1,4 @@
-"""What an operator can set, from the environment: NEARFIT_HOST, NEARFIT_PORT, …
+"""What an operator can set, from the environment variables NEARFIT_HOST, NEARFIT_PORT and so on.
 
 Only `main` and `cli` read it; everything below them is given plain values.
 """
@@ -46,14 +46,17 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="NEARFIT_", frozen=True, extra="ignore")
 
     host: str = Field("127.0.0.1", description="The address to listen on.")
-    port: int = Field(8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one.")
+    port: int = Field(
+        8000, ge=0, le=65535, description="The port to listen on; 0 takes a free one."
+    )
     backend: Literal["native", "keops"] = Field(
         "native",
         description="Where predictions are computed: `native` (compiled loops in this process) or "
         "`keops` (KeOps in a worker process).",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="The device of the keops backend; `auto` takes a GPU where there is one."
+        "auto",
+        description="The device of the keops backend; `auto` takes a GPU where there is one.",
     )
     threads: int = Field(
         default_factory=available_cores,

@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Annotated, Final
 
-import pyarrow as pa
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,7 +21,7 @@ from service.api.schemas.datasets import (
     checked_dataset,
 )
 from service.api.state import ACCEPTS_JSON, NO_QUERY, EngineDep, SummariesDep
-from service.api.tables import Table, read_table
+from service.api.tables import read_table
 from service.api.writing import write_answer
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
@@ -208,23 +207,22 @@ def read_upload(
 ) -> tuple[Dataset, str | None]:
     """Return the dataset in the body, and the delimiter where it is CSV."""
     if kind.format is Format.JSON:
-        for name in query.model_fields_set:
+        for parameter in query.model_fields_set:
             raise InvalidInput.at(
-                name, f"The query parameter {name} is for CSV; in JSON it stands in the body."
+                parameter,
+                f"The query parameter {parameter} is for CSV; in JSON the body has the names.",
             )
         upload = parse_model(body, DatasetUpload, ARRAY_POINTERS)
         return upload.to_domain(limits, name=upload.name), None
-    name, targets = query.name, tuple(query.target)
+    text, name, targets = memoryview(body), query.name, tuple(query.target)
     if kind.format is Format.FORM:
         form = read_form(body, kind.boundary)
-        text = form.file
-        name, targets = name or form.name, targets or form.targets
-    else:
-        text = memoryview(body)
+        text, name, targets = form.file, name or form.name, targets or form.targets
     table = read_table(text)
     features, targets = table.split(targets)
     dataset = checked_dataset(
-        *_columns(table, features, targets),
+        table.values(features),
+        table.values(targets),
         limits,
         feature_names=features,
         target_names=targets,
@@ -252,7 +250,8 @@ def read_rows(
         text = memoryview(body)
     table = read_table(text)
     table.only(dataset.feature_names + dataset.target_names)
-    return *_columns(table, dataset.feature_names, dataset.target_names), table.delimiter
+    x, y = table.values(dataset.feature_names), table.values(dataset.target_names)
+    return x, y, table.delimiter
 
 
 def etag(dataset: Dataset) -> str:
@@ -264,12 +263,3 @@ def matches_etag(if_none_match: str, tag: str) -> bool:
     """Return whether the header If-None-Match names this tag (RFC 9110, weak comparison)."""
     tags = (part.strip().removeprefix("W/") for part in if_none_match.split(","))
     return any(part in ("*", tag) for part in tags)
-
-
-def _columns(
-    table: Table, features: tuple[str, ...], targets: tuple[str, ...]
-) -> tuple[Floats, Floats]:
-    x, y = table.values(features), table.values(targets)
-    # Arrow keeps what its columns took, unless told.
-    pa.default_memory_pool().release_unused()
-    return x, y

@@ -12,7 +12,9 @@ where they differ (Clinger, "How to read floating point numbers accurately", PLD
 is left to `float()`. Until then its offset stands in the place of the number, as a NaN's payload,
 which costs no memory beside the numbers.
 
-Arithmetic on bits is uint64 throughout: Numba makes a float64 of int64 mixed with uint64.
+Arithmetic on bits is uint64 throughout: Numba makes a float64 of int64 mixed with uint64. The
+small loops are inlined and leave by one way only: then Numba does not count references to the
+body for each, which took as long as all the rest.
 """
 
 from typing import Any, Final, TypeAlias
@@ -172,30 +174,29 @@ def _nearest_to_long(buffer: Bytes, start: int, stop: int, power: int) -> Any:
 
 
 @njit(nogil=True, cache=True, forceinline=True)
+def _is_digit(byte: int) -> bool:
+    return DIGIT_ZERO <= byte <= DIGIT_NINE
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def _read_digits(buffer: Bytes, position: int, w: Any) -> Any:
     """Append digits to w; return it and where they end. Past 19 digits w wraps, and is not used."""
-    while position < buffer.size:
-        digit = np.uint64(buffer[position]) - ASCII_ZERO
-        if digit > NINE:
-            break
-        w = w * TEN + digit
+    while position < buffer.size and _is_digit(buffer[position]):
+        w = w * TEN + (np.uint64(buffer[position]) - ASCII_ZERO)
         position += 1
     return w, position
 
 
 @njit(nogil=True, cache=True, forceinline=True)
 def _read_exponent(buffer: Bytes, position: int) -> Any:
-    """Return the exponent that may stand here, where it ends, and whether it is well formed."""
-    size = buffer.size
-    if position >= size or not (buffer[position] == SMALL_E or buffer[position] == CAPITAL_E):
-        return 0, position, True
-    position += 1
-    falling = position < size and buffer[position] == MINUS
-    if falling or (position < size and buffer[position] == PLUS):
-        position += 1
-    first = position
+    """Return the exponent whose e is at `position`, where it ends, and whether it has digits."""
+    first = position + 1
+    falling = first < buffer.size and buffer[first] == MINUS
+    rising = first < buffer.size and buffer[first] == PLUS
+    first += falling or rising
+    position = first
     exponent = 0
-    while position < size and DIGIT_ZERO <= buffer[position] <= DIGIT_NINE:
+    while position < buffer.size and _is_digit(buffer[position]):
         if exponent < EXPONENT_CEILING:
             exponent = exponent * 10 + int(buffer[position]) - DIGIT_ZERO
         position += 1
@@ -218,19 +219,23 @@ def read_number(buffer: Bytes, start: int) -> Any:
         return NOT_GRAMMAR, min(last, first + 1), ZERO
     power = 0
     if last < buffer.size and buffer[last] == DOT:
-        point = last
-        w, last = _read_digits(buffer, point + 1, w)
-        power = point + 1 - last
+        point = last + 1
+        w, last = _read_digits(buffer, point, w)
+        power = point - last
         if power == 0:
             return NOT_GRAMMAR, last, ZERO
-    exponent, stop, well_formed = _read_exponent(buffer, last)
-    if not well_formed:
-        return NOT_GRAMMAR, stop, ZERO
+    digits -= power + leading_zero
+    stop = last
+    if last < buffer.size and (buffer[last] == SMALL_E or buffer[last] == CAPITAL_E):
+        exponent, stop, well_formed = _read_exponent(buffer, last)
+        power += exponent
+        if not well_formed:
+            return NOT_GRAMMAR, stop, ZERO
 
-    if digits - power - leading_zero <= DIGITS_THAT_FIT:
-        bits = nearest_double(w, power + exponent)
+    if digits <= DIGITS_THAT_FIT:
+        bits = nearest_double(w, power)
     else:
-        bits = _nearest_to_long(buffer, first, last, power + exponent)
+        bits = _nearest_to_long(buffer, first, last, power)
     if bits == UNDECIDED:
         return NUMBER, stop, UNDECIDED | np.uint64(start)
     if bits == INFINITE:

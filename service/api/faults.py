@@ -16,6 +16,14 @@ from service.domain.errors import FieldFault, InvalidInput
 SHOWN_CHARACTERS: Final = 60
 SHOWN_FAULTS: Final = 20
 
+# By pydantic's name of the error: where it keeps the bound, and what the bound means.
+BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "greater than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+
 
 def refusal(faults: Sequence[FieldFault]) -> InvalidInput:
     """Return the error that carries these faults; its detail is the first of them."""
@@ -72,42 +80,40 @@ def shown(value: Any) -> str:
 
 def _sentence(found: Mapping[str, Any], name: str | int | None, known: Iterable[str]) -> str:
     """Return what is wrong with one value, and what would be right."""
-    kind, value = found["type"], shown(found.get("input"))
-    limits = found.get("ctx", {})
+    kind, value, limits = found["type"], shown(found.get("input")), found.get("ctx", {})
+    if kind in BOUNDS:
+        key, relation = BOUNDS[kind]
+        return f"{name} is {value}; it must be {relation} {limits[key]}."
     match kind:
         case "missing":
             return f"The field '{name}' is missing; send it."
         case "extra_forbidden":
-            names = list(known)
-            listed = f" Known are {', '.join(names)}." if names else ""
-            unknown = f"There is no field {shown(str(name))} here"
-            return f"{unknown}{closest(str(name), names) or '; leave it out.'}{listed}"
-        case "greater_than_equal":
-            return f"{name} is {value}; it must be at least {limits['ge']}."
-        case "greater_than":
-            return f"{name} is {value}; it must be greater than {limits['gt']}."
-        case "less_than_equal":
-            return f"{name} is {value}; it must be at most {limits['le']}."
-        case "less_than":
-            return f"{name} is {value}; it must be less than {limits['lt']}."
+            return _unknown_field(str(name), list(known))
         case "literal_error" | "enum":
             return f"{name} is {value}; it must be {limits['expected']}."
         case "union_tag_invalid":
-            tags = [tag.strip(" '") for tag in limits["expected_tags"].split(",")]
-            sent = shown(limits["tag"])
-            return f"The method {sent} is unknown; known are {', '.join(tags)}" + (
-                closest(str(limits["tag"]), tags) or "."
-            )
+            return _unknown_method(limits["tag"], limits["expected_tags"])
         case "union_tag_not_found":
-            return "The fit names no method; send one, such as {'method': 'auto'}."
+            return 'The fit names no method; send one, such as {"method": "auto"}.'
         case "array_of_numbers":
-            return (
-                f"{name} is {value}; it must be a list of numbers, or of equally long lists of them."
-            )
+            return f"{name} is {value}; it must be a list of numbers, or of lists of them."
         case "finite_number":
             return f"{name} is not a finite number; send one."
         case _:
             return f"{found['msg']}; got {value}." if name is not None else f"{found['msg']}."
+
+
+def _unknown_field(name: str, known: list[str]) -> str:
+    listed = f" Known are {', '.join(known)}." if known else ""
+    return (
+        f"There is no field {shown(name)} here{closest(name, known) or '; leave it out.'}{listed}"
+    )
+
+
+def _unknown_method(sent: Any, expected: str) -> str:
+    known = [tag.strip(" '") for tag in expected.split(",")]
+    hint = closest(str(sent), known) or "."
+    return f"The method {shown(sent)} is unknown{hint} Known are {', '.join(known)}."
 
 
 def _path_in(document: Any, location: Sequence[str | int], kind: str) -> tuple[str | int, ...]:
@@ -131,9 +137,7 @@ def _pointer(path: Iterable[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in path)
 
 
-def _fields_at(
-    model: type[BaseModel], document: Any, path: Sequence[str | int]
-) -> tuple[str, ...]:
+def _fields_at(model: type[BaseModel], document: Any, path: Sequence[str | int]) -> tuple[str, ...]:
     """Return the fields of the model that stands at this path of the document."""
     candidates: list[type[BaseModel]] = [model]
     here = document
@@ -161,4 +165,3 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
 def _methods_of(model: type[BaseModel]) -> tuple[Any, ...]:
     field = model.model_fields.get("method")
     return get_args(field.annotation) if field is not None else ()
-

@@ -48,12 +48,14 @@ RETURN: Final = ord("\r")
 
 
 @njit(nogil=True, cache=True, forceinline=True)
+def _is_space(byte: int) -> bool:
+    return byte == SPACE or byte == LINE_FEED or byte == RETURN or byte == TAB
+
+
+@njit(nogil=True, cache=True, forceinline=True)
 def skip_space(buffer: Bytes, position: int) -> int:
     """Return the next position that is not white space, or the end."""
-    while position < buffer.size:
-        byte = buffer[position]
-        if not (byte == SPACE or byte == LINE_FEED or byte == RETURN or byte == TAB):
-            break
+    while position < buffer.size and _is_space(buffer[position]):
         position += 1
     return position
 

@@ -77,7 +77,9 @@ def content_type(request: Request, *readable: Format) -> ContentType:
     return ContentType(found, options.get(b"boundary", b""))
 
 
-async def read_body(request: Request, engine: Engine, parse: Callable[[bytearray], Result]) -> Result:
+async def read_body(
+    request: Request, engine: Engine, parse: Callable[[bytearray], Result]
+) -> Result:
     """Return what `parse` makes of the body; a long one is parsed in a thread.
 
     The body is collected in one buffer and never copied as a whole on the event loop.
@@ -125,11 +127,16 @@ def check_accepts_json(accept: str) -> None:
     best_specificity, best_quality = -1, 0.0
     for wish in accept.split(","):
         media_range, *parameters = (part.strip().lower() for part in wish.split(";"))
-        specificity = ("*/*", "application/*", JSON).index(media_range) if media_range in (
-            "*/*",
-            "application/*",
-            JSON,
-        ) else -1
+        specificity = (
+            ("*/*", "application/*", JSON).index(media_range)
+            if media_range
+            in (
+                "*/*",
+                "application/*",
+                JSON,
+            )
+            else -1
+        )
         if specificity > best_specificity:
             best_specificity, best_quality = specificity, _quality(parameters)
     if best_quality <= 0:

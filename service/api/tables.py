@@ -118,9 +118,10 @@ def read_table(text: memoryview) -> Table:
         MalformedBody: It is not text in UTF-8, or empty.
         InvalidInput: Names or cells are not as they should be; the fault names line and column.
     """
-    if text[:2] in UTF_16_MARKS:
+    start = text[:3].tobytes()
+    if start[:2] in UTF_16_MARKS:
         raise MalformedBody("The file is UTF-16; save it as UTF-8 ('CSV UTF-8' in Excel).")
-    if text[:3] == BYTE_ORDER_MARK:
+    if start == BYTE_ORDER_MARK:
         text = text[3:]
     header, rest, line = _first_line(text)
     delimiter = _delimiter(header)
@@ -207,6 +208,8 @@ def _arrow_columns(text: memoryview, names: tuple[str, ...], delimiter: str) -> 
             convert_options=arrow_csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.float64()), null_values=[""]
             ),
+            # Arrow's own pool would keep what a large file took, for files to come.
+            memory_pool=pa.system_memory_pool(),
         )
     except pa.ArrowInvalid as error:
         if "Empty CSV" in str(error):  # blank lines only

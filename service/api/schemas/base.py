@@ -29,7 +29,7 @@ class RequestModel(BaseModel):
 class AnswerModel(BaseModel):
     """A part of an answer. Fields that were not set are left out when it is written."""
 
-    model_config = ConfigDict(arbitrary_types_allowed=True, extra="forbid")
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     def document(self) -> dict[str, Any]:
         """Return what is written as JSON; its arrays are still arrays."""
@@ -85,9 +85,7 @@ class Items(Generic[Item]):
         self.stretch = stretch
 
     @classmethod
-    def __get_pydantic_core_schema__(
-        cls, source: Any, handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         (item,) = source.__args__
         return core_schema.json_or_python_schema(
             json_schema=handler.generate_schema(list[item]),  # type: ignore[valid-type]

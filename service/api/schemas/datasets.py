@@ -178,7 +178,9 @@ class DatasetPage(AnswerModel):
     """Some of the datasets, in the order of their upload."""
 
     datasets: list[DatasetItem]
-    next: str | None = Field(description="What to send as `after` for the next page; null at the end.")
+    next: str | None = Field(
+        description="What to send as `after` for the next page; null at the end."
+    )
 
     @classmethod
     def from_domain(cls, page: list[Dataset], cursor: str | None) -> "DatasetPage":

@@ -126,9 +126,7 @@ class NadarayaWatsonFit(_Smoother):
 
     def to_domain(self) -> NadarayaWatson:
         """Return the fit in the domain's form."""
-        return NadarayaWatson(
-            self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric
-        )
+        return NadarayaWatson(self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric)
 
 
 class _LocalRegression(_Smoother):

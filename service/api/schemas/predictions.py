@@ -1,5 +1,6 @@
 """Predictions, in and out."""
 
+from itertools import pairwise
 from typing import Any, Literal
 
 from pydantic import Field, model_validator
@@ -120,7 +121,7 @@ def neighbor_lists(found: Neighbors) -> Items[NeighborList]:
                 "distances": found.distances[low:high],
                 "weights": found.weights[low:high],
             }
-            for low, high in zip(offsets, offsets[1:], strict=False)
+            for low, high in pairwise(offsets)
         ]
 
     m = len(found.offsets) - 1

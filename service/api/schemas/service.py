@@ -77,10 +77,3 @@ class Readiness(AnswerModel):
 
     status: str = Field(examples=["ready"])
     workers: dict[str, str] = Field(description="What each worker is doing.")
-
-
-class StartPage(AnswerModel):
-    """Where to go from here."""
-
-    documentation: str
-    openapi: str

@@ -108,3 +108,14 @@ class NativeBackend:
 def _writable(array: Floats) -> Floats:
     """Return the array, copied if it is read-only: Numba would compile a second variant for it."""
     return np.require(array, dtype=np.float64, requirements=["C", "W"])
+
+
+def warm_up() -> None:
+    """Compile every loop, or load it from the cache, so that no request waits for a compiler."""
+    rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
+    q, one = np.zeros((1, 1)), np.ones(1)
+    rows.nearest(q, 1)
+    rows.within(q, one)
+    rows.moments(q, Kernel.TRICUBE, one, 1)
+    rows.moments(q, Kernel.GAUSSIAN, one, 1, nearest_distance=one)
+    rows.product(q, Covariance.GAUSSIAN, 1.0, np.zeros((3, 1)))

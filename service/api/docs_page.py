@@ -1,0 +1,100 @@
+"""/docs: Swagger UI, all of it from this machine.
+
+The scripts come from a Python package, and the page forbids the browser to fetch from elsewhere.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from fastapi import APIRouter
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+router = APIRouter(include_in_schema=False)
+
+ASSETS: Final = {
+    "swagger-ui-bundle.js": "text/javascript",
+    "swagger-ui.css": "text/css",
+}
+
+# Swagger UI styles its elements in place, and carries its icons as data.
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "form-action 'none'; frame-ancestors 'none'"
+)
+
+FAVICON: Final = (
+    "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'%3E"
+    "%3Cpath d='M1 12C4 12 5 4 8 4s4 6 7 6' fill='none' stroke='%230a6' stroke-width='2'/%3E"
+    "%3Ccircle cx='8' cy='4' r='2' fill='%23e63'/%3E%3C/svg%3E"
+)
+
+# All addresses are relative, so that the page works behind a proxy that adds a prefix.
+PAGE: Final = f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+  <meta charset="utf-8">
+  <meta name="viewport" content="width=device-width, initial-scale=1">
+  <title>nearfit: API</title>
+  <link rel="icon" href="{FAVICON}">
+  <link rel="stylesheet" href="docs/swagger-ui.css">
+</head>
+<body>
+  <div id="swagger-ui"></div>
+  <noscript>This page needs JavaScript; the document itself is at openapi.json.</noscript>
+  <script src="docs/swagger-ui-bundle.js"></script>
+  <script src="docs/start.js"></script>
+</body>
+</html>
+"""
+
+START: Final = """\
+window.ui = SwaggerUIBundle({
+  url: "openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  tryItOutEnabled: true,
+  displayRequestDuration: true,
+  defaultModelsExpandDepth: 0,
+  persistAuthorization: true,
+  validatorUrl: null, // else the page would ask a server on the internet
+  presets: [SwaggerUIBundle.presets.apis],
+  layout: "BaseLayout",
+});
+"""
+
+
+@router.get("/")
+async def start_page(request: Request) -> Response:
+    """Lead to the documentation."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", status_code=307)
+
+
+@router.get("/docs")
+async def docs() -> Response:
+    """Return the page."""
+    return HTMLResponse(PAGE, headers={"Content-Security-Policy": POLICY})
+
+
+@router.get("/docs/start.js")
+async def start_script() -> Response:
+    """Return the script that starts Swagger UI."""
+    return Response(START, media_type="text/javascript")
+
+
+@router.get("/docs/{asset}")
+async def asset(asset: str) -> Response:
+    """Return a file of Swagger UI."""
+    if asset not in ASSETS:
+        raise HTTPException(404)
+    headers = {"Cache-Control": "public, max-age=86400"}
+    return Response(_content(asset), media_type=ASSETS[asset], headers=headers)
+
+
+@cache
+def _content(asset: str) -> bytes:
+    return (files("fastapi_offline") / "static" / asset).read_bytes()

@@ -1,0 +1,147 @@
+"""Pieces of the OpenAPI document, declared beside each endpoint.
+
+Bodies are read by hand, not by FastAPI, so the document is told of them here. All schemas are
+references; `openapi.py` puts what they refer to into the document.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeAlias
+
+from pydantic import BaseModel
+
+from service.api.errors import PROBLEM_MEDIA_TYPE, STATUS_CODES, problem_title, problem_type
+from service.api.media import JSON, Format
+from service.api.schemas.service import ProblemDetails
+from service.domain.errors import NearfitError
+
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
+
+REFERENCE: Final = "#/components/schemas/{model}"
+
+HEADERS: Final[Mapping[str, str]] = {
+    "Location": "The address of the dataset.",
+    "ETag": "The digest of the content, in quotes.",
+    "Link": 'The address of the next page, with rel="next".',
+    "Retry-After": "Seconds after which to try again.",
+}
+
+
+def reference(model: type[BaseModel]) -> dict[str, str]:
+    """Return the reference to the schema of the model."""
+    return {"$ref": REFERENCE.format(model=model.__name__)}
+
+
+def success(
+    status: int,
+    model: type[BaseModel],
+    description: str,
+    *,
+    example: Any = None,
+    headers: tuple[str, ...] = (),
+) -> Responses:
+    """Document the answer of a request that succeeds."""
+    content: dict[str, Any] = {"schema": reference(model)}
+    if example is not None:
+        content["example"] = example
+    response: dict[str, Any] = {"description": description, "content": {JSON: content}}
+    if headers:
+        response["headers"] = _header_documents(headers)
+    return {status: response}
+
+
+def no_content(description: str) -> Responses:
+    """Document an answer without a body."""
+    return {204: {"description": description}}
+
+
+def documented(*errors: type[NearfitError]) -> Responses:
+    """Document the errors that an operation can end with, one response a status."""
+    responses: Responses = {}
+    for error in errors:
+        status = int(STATUS_CODES[error])
+        condition = error.__name__
+        sentence = (error.__doc__ or problem_title(condition)).partition("\n")[0]
+        response = responses.setdefault(
+            status,
+            {
+                "description": "",
+                "content": {
+                    PROBLEM_MEDIA_TYPE: {"schema": reference(ProblemDetails), "examples": {}}
+                },
+            },
+        )
+        response["description"] = f"{response['description']} {sentence}".strip()
+        response["content"][PROBLEM_MEDIA_TYPE]["examples"][condition] = {
+            "value": {
+                "type": problem_type(condition),
+                "title": problem_title(condition),
+                "status": status,
+                "detail": sentence,
+                "instance": "/…",
+                "request_id": "0f5b4a5d9d0b4c6f8e0e3b1a2c3d4e5f",
+            }
+        }
+        if status == 503:
+            response["headers"] = _header_documents(("Retry-After",))
+    return responses
+
+
+def json_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Document a body that is JSON."""
+    content = {Format.JSON.value: {"schema": reference(model), "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Document a body that is JSON, a CSV file or a form with one.
+
+    Args:
+        model: The schema of the JSON.
+        examples: By media type.
+    """
+    fields = {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "A CSV file; its first line names the columns.",
+        },
+        "name": {"type": "string", "description": "A label for people."},
+        "target": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "The column to predict, or several. Default: the last column.",
+        },
+    }
+    return _file_body(model, fields, examples)
+
+
+def rows_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Document a body that has rows for a known dataset; `examples` is by media type."""
+    fields = {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "A CSV file with the columns of the dataset, in any order.",
+        }
+    }
+    return _file_body(model, fields, examples)
+
+
+def _file_body(
+    model: type[BaseModel], fields: dict[str, Any], examples: Mapping[str, Any]
+) -> dict[str, Any]:
+    schemas: dict[Format, Any] = {
+        Format.JSON: reference(model),
+        Format.CSV: {"type": "string", "description": "Names of columns, then numbers."},
+        Format.FORM: {"type": "object", "properties": fields, "required": ["file"]},
+    }
+    content = {
+        media_type.value: {"schema": schema}
+        | ({"examples": examples[media_type]} if media_type in examples else {})
+        for media_type, schema in schemas.items()
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _header_documents(names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: {"description": HEADERS[name], "schema": {"type": "string"}} for name in names}

@@ -1,0 +1,132 @@
+"""The compute process: the other end of a `ProcessWorker`.
+
+It is a fresh interpreter, so that nothing of the API process (threads, event loop, signal
+handlers, whatever its main module is) is carried over. It has one thread, which computes; between
+two blocks of queries it looks at the clock and at its socket. When the socket closes, it ends.
+"""
+
+import ctypes
+import os
+import signal
+import sys
+import traceback
+from collections import deque
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any, Final, final
+
+from service.backends.base import Backend
+from service.domain.dataset import Dataset
+from service.domain.errors import NearfitError
+from service.domain.prediction import Prediction
+from service.engine.task import PreparedCache, SerialBlocks, run_task
+from service.engine.workers import messages
+
+_PR_SET_PDEATHSIG = 1
+
+
+def main(descriptor: int) -> None:
+    """Serve the worker at the other end of the socket until it stops us, or is gone."""
+    # Ctrl-C goes to every process of the terminal, but it is the parent that decides.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _end_with_parent()
+    inbox = _Inbox(Connection(descriptor))
+    start = inbox.next()
+    try:
+        backend = start.make_backend(
+            report=lambda doing: inbox.send(messages.Progress(doing)), **start.arguments
+        )
+    except Exception as problem:
+        traceback.print_exc()
+        inbox.send(messages.Failed(str(problem) or type(problem).__name__))
+        return
+    inbox.send(messages.Ready())
+    _serve(inbox, backend, PreparedCache(start.prepared_bytes))
+
+
+def _serve(inbox: "_Inbox", backend: Backend, cache: PreparedCache) -> None:
+    held: dict[tuple[str, int], Dataset] = {}
+    while True:
+        message = inbox.next()
+        match message:
+            case messages.Hold():
+                dataset = inbox.dataset(message)
+                held[dataset.id, dataset.version] = dataset
+                del dataset
+            case messages.Drop():
+                cache.forget(message.dataset_id)
+                for key in [key for key in held if key[0] == message.dataset_id]:
+                    del held[key]
+            case messages.Run():
+                number, stub = message.number, message.task.dataset
+                key = stub.id, stub.version
+                task = replace(message.task, dataset=held[key])
+                blocks = SerialBlocks(
+                    message.deadline, lambda number=number: inbox.is_cancelled(number)
+                )
+                outcome: Prediction | NearfitError | str
+                try:
+                    outcome = run_task(task, backend, cache, blocks)
+                except NearfitError as error:
+                    outcome = error
+                except Exception:
+                    outcome = traceback.format_exc()
+                del task
+                if stub.id == "":
+                    del held[key]
+                inbox.send(messages.Answer(number, outcome))
+            case messages.Stop():
+                return
+
+
+@final
+class _Inbox:
+    """The socket, with what was read from it ahead of its time."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection: Final = connection
+        self._ahead: Final[deque[Any]] = deque()
+
+    def send(self, message: Any) -> None:
+        try:
+            self._connection.send(message)
+        except (BrokenPipeError, ConnectionResetError):
+            _leave()
+
+    def next(self) -> Any:
+        return self._ahead.popleft() if self._ahead else self._read()
+
+    def dataset(self, message: messages.Hold) -> Dataset:
+        """Return the dataset, whose descriptor comes next on the socket."""
+        descriptor = recv_handle(self._connection)
+        try:
+            return messages.with_rows(message.dataset, message.rows, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def is_cancelled(self, number: int) -> bool:
+        """Return whether the task has been cancelled; only cancellations come while one runs."""
+        while self._connection.poll():
+            self._ahead.append(self._read())
+        return messages.Cancel(number) in self._ahead
+
+    def _read(self) -> Any:
+        try:
+            return self._connection.recv()
+        except (EOFError, ConnectionResetError):
+            _leave()
+
+
+def _leave() -> Any:
+    """End at once: the parent is gone, and there is nobody left to tell."""
+    os._exit(0)
+
+
+def _end_with_parent() -> None:
+    """Ask Linux to kill this process when the parent ends, even in the middle of a reduction.
+
+    Elsewhere the closed socket ends it, after the block that it is at.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,271 @@
+"""The thread that keeps a compute process alive and at work."""
+
+import logging
+import os
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from typing import Final, final
+
+from service.domain.errors import DeadlineExceeded, NearfitError, NotReady, WorkerLost
+from service.domain.prediction import Prediction
+from service.engine.workers import messages
+from service.engine.workers.base import Task
+from service.engine.workers.child_process import ChildEnded, ChildProcess
+
+_log = logging.getLogger(__name__)
+
+RETRY_LOST_S = 2
+"""What a client is told when the process was lost: with a full cache it is back within seconds."""
+
+FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
+"""How long to wait after a failed start: doubled each time, up to the longest."""
+
+LATE = "The prediction was not done in the time given to it; send fewer queries, or allow more."
+CLOSING = "The service is shutting down."
+
+
+@dataclass(eq=False)
+class Job:
+    """A task that someone waits for; once they do not, its future is cancelled.
+
+    Attributes:
+        task: What to compute.
+        deadline: On the clock of `time.monotonic`.
+        future: How it ended.
+    """
+
+    task: Task
+    deadline: float
+    future: Future[Prediction] = field(default_factory=Future)
+
+    def settle(self, outcome: Prediction | Exception) -> None:
+        """End the wait, if there still is one."""
+        with suppress(InvalidStateError):
+            if isinstance(outcome, Exception):
+                self.future.set_exception(outcome)
+            else:
+                self.future.set_result(outcome)
+
+
+@final
+class Keeper:
+    """Hands jobs to a process, one at a time in their order, and starts it anew when it ends.
+
+    All methods but those of the thread itself return at once.
+
+    Args:
+        start: The first message to each process.
+        dataset_bytes: Budget of the datasets that a process holds.
+        grace_s: How long a process may go on after a deadline, or after it was asked to end.
+    """
+
+    def __init__(self, start: messages.Start, dataset_bytes: int, grace_s: float) -> None:
+        self.state = "not started"
+        self.is_ready = False
+        self.child: ChildProcess | None = None
+        self._start: Final = start
+        self._dataset_bytes: Final = dataset_bytes
+        self._grace_s: Final = grace_s
+        self._jobs: Final[deque[Job]] = deque()
+        self._forgotten: Final[deque[str]] = deque()
+        self._bell: Final = _Bell()
+        self._lock: Final = threading.Lock()
+        self._is_closing = False
+        self._start_s = 0.0
+        # A daemon: a program that forgets to close the worker can end all the same.
+        self.thread: Final = threading.Thread(target=self._live, name="compute", daemon=True)
+
+    def submit(self, job: Job) -> None:
+        """Put the job in the queue.
+
+        Raises:
+            NotReady: The keeper has been closed.
+        """
+        with self._lock:
+            if self._is_closing:
+                raise NotReady(CLOSING)
+            self._jobs.append(job)
+        self._bell.ring()
+
+    def look(self) -> None:
+        """Make the thread look whether someone has given up waiting."""
+        self._bell.ring()
+
+    def forget(self, dataset_id: str) -> None:
+        """Drop the dataset in the process, as soon as that is idle."""
+        self._forgotten.append(dataset_id)
+        self._bell.ring()
+
+    def close(self) -> None:
+        """Begin to end; `thread` is done when all has ended."""
+        with self._lock:
+            self._is_closing = True
+        self._bell.ring()
+
+    def _live(self) -> None:
+        failures = 0
+        while not self._is_closing:
+            began = time.monotonic()
+            reason, code = "", None
+            try:
+                self.state = "starting the compute process"
+                self.child = ChildProcess(self._start, self._dataset_bytes)
+                reason = self._attend(self.child, began)
+            except OSError as problem:
+                reason = f"the system refused to start it ({problem})"
+            was_ready, self.is_ready = self.is_ready, False
+            if self.child is not None:
+                code = self.child.kill()
+                self.child = None
+            if self._is_closing:
+                break
+            reason = reason or f"it ended with code {code}"
+            _log.warning("The compute process is gone: %s.", reason)
+            failures = 0 if was_ready else failures + 1
+            self._answer_hopeless(reason, will_return=was_ready)
+            if failures:
+                delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 1))
+                self.state = f"the compute process cannot start: {reason}; next try in {delay:g} s"
+                self._sleep(delay)
+        self.state = "closed"
+        for job in self._take_waiting():
+            job.settle(NotReady(CLOSING))
+        self._bell.close()
+
+    def _attend(self, child: ChildProcess, began: float) -> str:
+        """Go through the life of one process; return why it is over, "" where nobody knows."""
+        running: Job | None = None
+        number, is_told, reason = 0, False, ""
+        try:
+            while not self._is_closing:
+                if running is not None:
+                    if running.future.cancelled() and not is_told:
+                        child.send(messages.Cancel(number))
+                        is_told = True
+                elif self.is_ready:
+                    number, is_told = number + 1, False
+                    running = self._begin_next(child, number)
+                patience = self._patience(running)
+                if running is not None and patience == 0.0:
+                    running.settle(DeadlineExceeded(LATE))
+                    return f"it went on for {self._grace_s:g} s after a deadline and was stopped"
+                arrived = wait([child.connection, self._bell.reader], patience)
+                if self._bell.reader in arrived:
+                    self._bell.hush()
+                if child.connection not in arrived:
+                    continue
+                match child.receive():
+                    case messages.Answer() as answer if running is not None:
+                        running.settle(_outcome(answer))
+                        running = None
+                    case messages.Progress(doing):
+                        self.state = doing
+                    case messages.Ready():
+                        self._start_s = time.monotonic() - began
+                        self.state, self.is_ready = "ready", True
+                    case messages.Failed(why):
+                        reason = why
+        except ChildEnded:
+            if running is not None:
+                running.settle(_lost(reason))
+            return reason
+        if running is not None:
+            running.settle(NotReady(CLOSING))
+        elif self.is_ready:
+            child.stop(self._grace_s)
+        return CLOSING
+
+    def _begin_next(self, child: ChildProcess, number: int) -> Job | None:
+        """Send the process what it is to forget, then the next job that is worth it, if any."""
+        while self._forgotten:
+            child.drop(self._forgotten.popleft())
+        while self._jobs:
+            job = self._jobs.popleft()
+            if job.future.cancelled():
+                continue
+            if job.deadline <= time.monotonic():
+                job.settle(DeadlineExceeded(LATE))
+                continue
+            try:
+                child.run(number, job.task, job.deadline)
+            except ChildEnded:
+                job.settle(_lost(""))
+                raise
+            except Exception as problem:  # no memory for the dataset, or a task without a pickle
+                job.settle(problem)
+                continue
+            return job
+        return None
+
+    def _patience(self, running: Job | None) -> float | None:
+        """Return how long to wait for the process, in seconds; None without end."""
+        if running is None:
+            return None
+        return max(0.0, running.deadline + self._grace_s - time.monotonic())
+
+    def _answer_hopeless(self, reason: str, *, will_return: bool) -> None:
+        """Answer the waiting jobs for which a new process would come too late, or not at all."""
+        back = time.monotonic() + (self._start_s if will_return else float("inf"))
+        for job in self._take_waiting():
+            if job.deadline > back:
+                self._jobs.append(job)
+            else:
+                job.settle(_lost(reason))
+
+    def _take_waiting(self) -> list[Job]:
+        taken = [self._jobs.popleft() for _ in range(len(self._jobs))]
+        return [job for job in taken if not job.future.cancelled()]
+
+    def _sleep(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not self._is_closing and (left := until - time.monotonic()) > 0:
+            if wait([self._bell.reader], left):
+                self._bell.hush()
+
+
+def _outcome(answer: messages.Answer) -> Prediction | Exception:
+    if isinstance(answer.outcome, Prediction | NearfitError):
+        return answer.outcome
+    _log.error("A task failed in the compute process:\n%s", answer.outcome)
+    return RuntimeError("A task failed in the compute process; its traceback is in the log.")
+
+
+def _lost(reason: str) -> WorkerLost:
+    why = f" ({reason})" if reason else ""
+    return WorkerLost(
+        f"The compute process ended while it had this request{why}. No dataset is lost and the "
+        "process starts again by itself; send the request once more.",
+        retry_after_s=RETRY_LOST_S,
+    )
+
+
+@final
+class _Bell:
+    """Wakes a thread that waits for file descriptors."""
+
+    def __init__(self) -> None:
+        self.reader, self._writer = os.pipe()
+        os.set_blocking(self.reader, False)
+        os.set_blocking(self._writer, False)
+        self._lock: Final = threading.Lock()
+        self._is_closed = False
+
+    def ring(self) -> None:
+        with self._lock, suppress(BlockingIOError):  # full: it is ringing
+            if not self._is_closed:
+                os.write(self._writer, b"!")
+
+    def hush(self) -> None:
+        with suppress(BlockingIOError):
+            os.read(self.reader, 4096)
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            os.close(self.reader)
+            os.close(self._writer)

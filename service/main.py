@@ -1,0 +1,70 @@
+"""The one place that chooses concrete parts."""
+
+import numpy as np
+from fastapi import FastAPI
+
+from service.api import json_numbers
+from service.api.app import build_app
+from service.backends.native.backend import NativeBackend
+from service.domain.dataset import make_dataset
+from service.domain.kernels import Covariance, Kernel
+from service.engine.engine import Engine
+from service.engine.limits import Limits
+from service.engine.workers.thread import ThreadWorker
+from service.settings import Settings
+from service.storage.sample import SAMPLE_ID, sample_dataset
+from service.storage.store import DatasetStore
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Return the application for these settings; its engine starts and ends with the server."""
+    return build_app(lambda: build_engine(settings), settings.max_body_bytes)
+
+
+def build_engine(settings: Settings) -> Engine:
+    """Return the engine for these settings, with the sample dataset where it is wanted."""
+    store = DatasetStore(settings.memory_budget_bytes)
+    if settings.sample:
+        store.add(sample_dataset(), dataset_id=SAMPLE_ID)
+    native = ThreadWorker(
+        NativeBackend(),
+        cores=settings.threads,
+        prepared_budget_bytes=settings.prepared_budget_bytes,
+        warm_up=_warm_up,
+    )
+    return Engine(
+        store,
+        {"native": native},
+        limits_of(settings),
+        backend=settings.backend,
+        cores=settings.threads,
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what the service takes."""
+    return Limits(
+        max_body_bytes=settings.max_body_bytes,
+        max_queries=settings.max_queries,
+        max_features=settings.max_features,
+        max_targets=settings.max_targets,
+        max_neighbor_entries=settings.max_neighbor_entries,
+        default_timeout_s=settings.default_timeout_s,
+        max_timeout_s=settings.max_timeout_s,
+        memory_budget_bytes=settings.memory_budget_bytes,
+        max_pending_requests=settings.max_pending_requests,
+    )
+
+
+def _warm_up() -> None:
+    """Compile, or load from the cache, what the first requests would else wait for."""
+    json_numbers.warm_up()
+    rng = np.random.default_rng(0)
+    small = make_dataset(rng.normal(size=(20, 2)), rng.normal(size=(20, 1)))
+    resident = NativeBackend().load(small.x, small.y)
+    q = np.zeros((2, 2))
+    reach = np.ones(2)
+    resident.nearest(q, 3)
+    resident.moments(q, Kernel.TRICUBE, reach, 1)
+    resident.moments(q, Kernel.GAUSSIAN, reach, 1)
+    resident.product(q, Covariance.GAUSSIAN, 1.0, small.y)
