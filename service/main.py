@@ -1,13 +1,10 @@
 """The one place that chooses concrete parts."""
 
-import numpy as np
 from fastapi import FastAPI
 
 from service.api import json_numbers
 from service.api.app import build_app
-from service.backends.native.backend import NativeBackend
-from service.domain.dataset import make_dataset
-from service.domain.kernels import Covariance, Kernel
+from service.backends.native.backend import NativeBackend, warm_up
 from service.engine.engine import Engine
 from service.engine.limits import Limits
 from service.engine.workers.thread import ThreadWorker
@@ -59,12 +56,4 @@ def limits_of(settings: Settings) -> Limits:
 def _warm_up() -> None:
     """Compile, or load from the cache, what the first requests would else wait for."""
     json_numbers.warm_up()
-    rng = np.random.default_rng(0)
-    small = make_dataset(rng.normal(size=(20, 2)), rng.normal(size=(20, 1)))
-    resident = NativeBackend().load(small.x, small.y)
-    q = np.zeros((2, 2))
-    reach = np.ones(2)
-    resident.nearest(q, 3)
-    resident.moments(q, Kernel.TRICUBE, reach, 1)
-    resident.moments(q, Kernel.GAUSSIAN, reach, 1)
-    resident.product(q, Covariance.GAUSSIAN, 1.0, small.y)
+    warm_up()

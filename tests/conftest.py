@@ -1,5 +1,8 @@
 """Fixtures that tests of several folders share."""
 
+from collections.abc import Iterator
+
+import httpx
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
@@ -8,6 +11,7 @@ from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.prediction import Prediction
 from service.estimators.fits import Fit
+from tests.live import live_client
 from tests.predicting import Predict, make_task, predict_here
 
 settings.register_profile(
@@ -43,3 +47,16 @@ def predict(request: pytest.FixtureRequest) -> Predict:
         return predict_here(task, backend)
 
     return on_native
+
+
+@pytest.fixture(scope="session", params=["native", pytest.param("keops", marks=pytest.mark.keops)])
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of a backend, each in turn."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def client(backend: str) -> Iterator[httpx.Client]:
+    """A client of a service that runs on the backend."""
+    with live_client(backend=backend) as client:
+        yield client
