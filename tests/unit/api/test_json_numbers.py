@@ -19,7 +19,7 @@ from service.domain.errors import InvalidInput, MalformedBody, RequestRefused
 POINTERS = frozenset({"/x", "/y", "/dataset/x", "/queries"})
 EXACT = Context(prec=1200)
 HALFWAY = "1.00000000000000011102230246251565404236316680908203125"  # between 1 and its successor
-JUST_TOO_LARGE = "179769313486231580793728971405303415079934132710037826936173778980444968292764750946649017977587207096330286416692887910946555547851940402630657488671505820681908902000708383676273854845817711531764475730270069855571366959622842914819860834936475292719074168444365510704342711559699508093042880"  # noqa: E501  # 2^1024 - 2^970, halfway to the next double, which is infinite
+JUST_TOO_LARGE = str(2**1024 - 2**970)  # halfway to 2^1024, which is infinite
 
 
 def parse(text: str | bytes, **options: Any) -> Any:
@@ -162,9 +162,12 @@ def check_against_the_slow_parser(body: bytes) -> None:
         held = {f"/{name}": expected.get(name) for name in ("x", "y", "queries")}
         held["/dataset/x"] = dataset.get("x") if isinstance(dataset, dict) else None
         found = {pointer: value for pointer, value in held.items() if isinstance(value, list)}
+    error = None
     try:
         document = parse(body)
-    except InvalidInput as error:
+    except InvalidInput as refusal:
+        error = refusal
+    if error is not None:
         wrong = [pointer for pointer, value in found.items() if not finite_rectangle(value)]
         pointer = error.faults[0].pointer
         # A corruption may have made a second member of one name; nothing else is refused.
@@ -184,7 +187,7 @@ def check_against_the_slow_parser(body: bytes) -> None:
     assert unplaced == expected
 
 
-@settings(max_examples=300)
+@settings(max_examples=200)
 @given(st.lists(number_texts, min_size=1, max_size=20))
 def test_every_number_has_the_bits_of_float(texts: list[str]) -> None:
     kept = [text for text in texts if math.isfinite(float(text))]
@@ -216,9 +219,8 @@ def test_many_undecided_numbers_stand_in_their_places() -> None:
     assert got.tolist() == [[1.0, float(row)] for row in range(500)]
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(documents())
-@example(b'\xef\xbb\xbf{"x": [1]}'[3:])
 @example(b'{"dataset": {"a": {"x": [null]}, "x": [1, 2]}, "a": {"dataset": {"x": ["b"]}}}')
 @example(b'{"a": "\\"x\\": [1", "x": [2], "b\\\\": [3], "\\"x": [true]}')
 @example(b'{"dataset": [{"x": [null]}], "x": {"x": [null]}}')
@@ -226,20 +228,23 @@ def test_a_document_is_what_the_slow_parser_makes_of_it(body: bytes) -> None:
     check_against_the_slow_parser(body)
 
 
-@settings(max_examples=900)
-@given(
-    documents(),
+corruptions = st.tuples(
     st.integers(0, 2**32),
     st.sampled_from(["delete", "insert", "replace", "cut"]),
     st.sampled_from([*b'[]{},:"\\ \n0123456789.eE+-xNnul', 0x00, 0xFF, 0xE9]),
 )
+
+
+@settings(max_examples=150)
+@given(documents(), st.lists(corruptions, min_size=1, max_size=12))
 def test_a_corrupt_document_is_refused_where_the_slow_parser_refuses(
-    body: bytes, place: int, change: str, byte: int
+    body: bytes, changes: list[tuple[int, str, int]]
 ) -> None:
-    place %= len(body)
-    tail = {"delete": body[place + 1 :], "insert": body[place:], "replace": body[place + 1 :]}
-    middle = b"" if change in {"delete", "cut"} else bytes([byte])
-    check_against_the_slow_parser(body[:place] + middle + tail.get(change, b""))
+    for place, change, byte in changes:
+        place %= len(body)
+        tail = {"delete": body[place + 1 :], "insert": body[place:], "replace": body[place + 1 :]}
+        middle = b"" if change in {"delete", "cut"} else bytes([byte])
+        check_against_the_slow_parser(body[:place] + middle + tail.get(change, b""))
 
 
 @settings(max_examples=300)
@@ -342,9 +347,9 @@ def test_a_broken_document_is_malformed(body: bytes) -> None:
         (b'{"x": [1, 2.,\n 3]}', "at byte 12, line 1, near"),
         (b'{"x": [1,\n\n 02]}', "at byte 13, line 3, near"),
         (b'{"x": [1, 2],\n "a": !, "y": [3]}', r"at byte 20, line 2, near .*!"),
-        (b'{"y": [1],\n "x": [1, 2],\n "a": "\xc3\xa9\xff", "z": [3]}', "UTF-8, at byte 33, line 3"),
+        (b'{"y": [1],\n "x": [1, 2],\n "a": "\xc3\xa9\xff"}', "not UTF-8, at byte 34, line 3"),
         ('{"x": [1000], "é": é}'.encode(), "at byte 20, line 1"),
-        (b'{"x": [1, 2', "ends too early, at byte 11"),
+        (b'{"x": [1, 2', "ends within /x, at byte 11"),
     ],
 )  # fmt: skip
 def test_a_malformed_body_says_where(body: bytes, place: str) -> None:
