@@ -5,9 +5,12 @@ from typing import Any
 
 import httpx
 import numpy as np
+from numpy.typing import NDArray
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from service.domain.arrays import Floats
 from service.serving import running
 from service.settings import Settings
 from service.storage.sample import sample_dataset
@@ -18,20 +21,20 @@ HELD_OUT_EVERY = 7
 SHOWN = 5
 
 FITS: dict[str, dict[str, Any]] = {
-    "k nearest, k = 5": {"method": "knn", "n_neighbors": 5},
-    "Nadaraya-Watson, h = 1.5": {
+    "k\nnearest": {"method": "knn", "n_neighbors": 5},
+    "Nadaraya-\nWatson": {
         "method": "nadaraya_watson",
         "kernel": "gaussian",
         "bandwidth": 1.5,
     },
-    "local linear, k = 20": {"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
-    "local quadratic, k = 35": {
+    "local\nlinear": {"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
+    "local\nquadratic": {
         "method": "local_polynomial",
         "degree": 2,
         "kernel": "tricube",
         "n_neighbors": 35,
     },
-    "kriging, l = 5": {
+    "kriging": {
         "method": "kriging",
         "kernel": "matern32",
         "length_scale": 5.0,
@@ -83,39 +86,39 @@ def _predict(client: httpx.Client, console: Console) -> int:
         f"{dataset['id']}; predicting at {len(times)} times that were held out.\n"
     )
     truth = np.array([sample.y[sample.x[:, 0] == at, 0].mean() for at in times])
-    shown = np.linspace(0, len(times) - 1, SHOWN).round().astype(int)
-    table = Table(title="Acceleration at held-out times")
-    table.add_column("method")
-    for i in shown:
-        table.add_column(f"{times[i]:g} ms", justify="right")
-    table.add_column("error (RMSE)", justify="right")
-    table.add_column("milliseconds", justify="right")
+    estimates: dict[str, Floats] = {}
+    milliseconds: dict[str, float] = {}
     for label, fit in FITS.items():
         body = {"dataset_id": dataset["id"], "queries": times.tolist(), "fit": fit}
         client.post("/predict", json=body).raise_for_status()  # prepares
         started = time.perf_counter()
         answer = client.post("/predict", json=body).raise_for_status().json()
-        elapsed_ms = 1000 * (time.perf_counter() - started)
-        estimate = np.array(answer["mean"], dtype=np.float64)
-        error = float(np.sqrt(np.nanmean((estimate - truth) ** 2)))
-        table.add_row(
-            label,
-            *(f"{estimate[i]:.1f} ({estimate[i] - truth[i]:+.1f})" for i in shown),
-            f"{error:.1f}",
-            f"{elapsed_ms:.1f}",
-        )
-    table.add_row("[bold]truth[/bold]", *(f"[bold]{truth[i]:.1f}[/bold]" for i in shown), "", "")
-    console.print(table)
-    console.print("Each cell: the estimate, and in brackets its error.")
+        milliseconds[label] = 1000 * (time.perf_counter() - started)
+        estimates[label] = np.array(answer["mean"], dtype=np.float64)
+    console.print(_table(times, truth, estimates, milliseconds))
     return 0
 
 
-def _held_out(
-    times: np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-) -> tuple[
-    np.ndarray[tuple[int, ...], np.dtype[np.float64]],
-    np.ndarray[tuple[int, ...], np.dtype[np.bool_]],
-]:
+def _table(
+    times: Floats, truth: Floats, estimates: dict[str, Floats], milliseconds: dict[str, float]
+) -> Table:
+    table = Table(title="Head acceleration (g) at times that were held out", box=box.SIMPLE)
+    table.add_column("time, ms", justify="right")
+    table.add_column("truth", justify="right", style="bold")
+    for label in estimates:
+        table.add_column(label, justify="right")
+    for i in np.linspace(0, len(times) - 1, SHOWN).round().astype(int):
+        values = (f"{estimate[i]:.1f}" for estimate in estimates.values())
+        table.add_row(f"{times[i]:g}", f"{truth[i]:.1f}", *values)
+    table.add_section()
+    errors = (np.sqrt(np.nanmean((values - truth) ** 2)) for values in estimates.values())
+    table.add_row("error", "", *(f"{error:.1f}" for error in errors))
+    table.add_row("answer, ms", "", *(f"{elapsed:.1f}" for elapsed in milliseconds.values()))
+    table.caption = f"error: root mean square over all {len(times)} held-out times"
+    return table
+
+
+def _held_out(times: Floats) -> tuple[Floats, NDArray[np.bool_]]:
     """Return every seventh distinct time, and which rows have one of them."""
     chosen = np.unique(times)[HELD_OUT_EVERY // 2 :: HELD_OUT_EVERY]
     return chosen, np.isin(times, chosen)
