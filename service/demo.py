@@ -28,7 +28,7 @@ FITS: dict[str, dict[str, Any]] = {
         "bandwidth": 1.5,
     },
     "local\nlinear": {"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
-    "local\nquadratic": {
+    "local\nparabola": {
         "method": "local_polynomial",
         "degree": 2,
         "kernel": "tricube",
@@ -113,7 +113,7 @@ def _table(
     table.add_section()
     errors = (np.sqrt(np.nanmean((values - truth) ** 2)) for values in estimates.values())
     table.add_row("error", "", *(f"{error:.1f}" for error in errors))
-    table.add_row("answer, ms", "", *(f"{elapsed:.1f}" for elapsed in milliseconds.values()))
+    table.add_row("took, ms", "", *(f"{elapsed:.1f}" for elapsed in milliseconds.values()))
     table.caption = f"error: root mean square over all {len(times)} held-out times"
     return table
 

@@ -244,20 +244,14 @@ def read_number(buffer: Bytes, start: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def number_end(buffer: Bytes, position: int) -> int:
-    """Return where the token ends that begins at `position`, known to be a number."""
-    while position < buffer.size:
-        byte = buffer[position]
-        if not (DIGIT_ZERO <= byte <= DIGIT_NINE or byte == DOT or byte == MINUS
-                or byte == PLUS or byte == SMALL_E or byte == CAPITAL_E):  # fmt: skip
-            break
-        position += 1
-    return position
+def next_undecided(buffer: Bytes, bits: Bits, index: int) -> Any:
+    """Return the first index from `index` on that is left to `float()`, and its text's extent.
 
-
-@njit(nogil=True, cache=True)
-def next_undecided(bits: Bits, index: int) -> int:
-    """Return the first index from `index` on that is left to `float()`, or the size."""
+    The index is the size, and the text nothing, where there is none.
+    """
     while index < bits.size and bits[index] & UNDECIDED != UNDECIDED:
         index += 1
-    return index
+    if index == bits.size:
+        return index, 0, 0
+    start = int(np.int64(bits[index] & PAYLOAD))
+    return index, start, read_number(buffer, start)[1]

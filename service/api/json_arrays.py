@@ -225,6 +225,8 @@ def next_member(
             depth -= 1
             if depth <= 1:
                 parent = -1
+            # What follows the object at the top is not looked at: orjson will refuse it.
+            position = position if depth > 0 else size
         elif byte == COMMA:
             a_key = depth == 1 or (depth == 2 and parent >= 0)
         position += 1

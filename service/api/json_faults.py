@@ -55,12 +55,12 @@ def fault_error(buffer: Bytes, pointer: str, fault: Fault) -> RequestRefused:
         )
     if fault.outcome == decimal_numbers.NOT_GRAMMAR:
         if _word_at(buffer, fault.position - 1) != "-Infinity":
-            return _not_json(buffer, fault.position, f"{pointer} holds what is no number or list")
+            return _not_json(buffer, fault.position, pointer, "a number, comma or bracket")
         fault = fault._replace(position=fault.position - 1)  # back to the sign
     wanted = "a list of numbers" if fault.outcome == json_arrays.NOT_A_ROW else "a number"
     found = _found(buffer, fault, wanted)
     if not found:
-        return _not_json(buffer, fault.position, f"in {pointer}, {wanted} should stand")
+        return _not_json(buffer, fault.position, pointer, wanted)
 
     name = name_at(pointer)
     if fault.row < 0:
@@ -89,7 +89,8 @@ def _found(buffer: Bytes, fault: Fault, wanted: str) -> str:
         if outcome == decimal_numbers.NOT_GRAMMAR:
             return ""
         too_large = fault.outcome == decimal_numbers.TOO_LARGE
-        return f"{number}, {'too large for a 64-bit number' if too_large else f'not {wanted}'}"
+        why = "which is too large for a 64-bit number" if too_large else f"not {wanted}"
+        return f"{number}, {why}"
     if opening == json_arrays.QUOTE:
         stop = json_arrays.string_end(buffer, fault.position)
         text = _shown(buffer, fault.position, stop)
@@ -113,6 +114,8 @@ def _shown(buffer: Bytes, start: int, stop: int) -> str:
     return text if len(text) <= LONGEST_QUOTE else text[: LONGEST_QUOTE - 1] + "…"
 
 
-def _not_json(buffer: Bytes, position: int, reason: str) -> MalformedBody:
+def _not_json(buffer: Bytes, position: int, pointer: str, wanted: str) -> MalformedBody:
     """Return the error for an array that is not JSON, or ends with the body."""
-    return malformed(buffer, position, reason if position < buffer.size else "it ends too early")
+    ended = position >= buffer.size
+    reason = f"it ends within {pointer}" if ended else f"in {pointer}, {wanted} should stand"
+    return malformed(buffer, position, reason)

@@ -133,16 +133,14 @@ def _read_numbers(buffer: Bytes, pointer: str, position: int) -> tuple[Floats, i
     count = width if flat else row * width
     numbers, bits = numbers[:count], bits[:count]
 
-    index = decimal_numbers.next_undecided(bits, 0)
+    index, start, stop = decimal_numbers.next_undecided(buffer, bits, 0)
     while index < count:
-        start = int(bits[index] & decimal_numbers.PAYLOAD)
-        stop = decimal_numbers.number_end(buffer, start)
         numbers[index] = number = float(buffer[start:stop].tobytes())
         if isinf(number):
             row, column = (-1, index) if flat else divmod(index, width)
             fault = Fault(decimal_numbers.TOO_LARGE, start, row, column, width)
             raise json_faults.fault_error(buffer, pointer, fault)
-        index = decimal_numbers.next_undecided(bits, index + 1)
+        index, start, stop = decimal_numbers.next_undecided(buffer, bits, index + 1)
     return (numbers if flat else numbers.reshape(row, width)), position
 
 

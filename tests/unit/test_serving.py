@@ -136,7 +136,7 @@ def test_a_taken_port_is_said_in_one_line() -> None:
 def test_the_demo_predicts_with_every_method() -> None:
     got = run("demo")
     assert got.returncode == 0, got.stderr
-    for name in ("nearest", "Watson", "linear", "quadratic", "kriging", "auto", "truth"):
+    for name in ("nearest", "Watson", "linear", "parabola", "kriging", "auto", "truth"):
         assert name in got.stdout
     (row,) = [line for line in got.stdout.splitlines() if line.split()[:1] == ["error"]]
     errors = [float(cell) for cell in row.split()[1:]]

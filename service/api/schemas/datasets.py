@@ -197,24 +197,18 @@ def summarize(dataset: Dataset) -> DatasetSummary:
 
 
 def _column_summaries(columns: Floats, names: tuple[str, ...]) -> list[ColumnSummary]:
-    summaries = []
-    for j, name in enumerate(names):
-        column = np.ascontiguousarray(columns[:, j])
-        low, high = float(column.min()), float(column.max())
-        # Sums of numbers near the end of the range of doubles overflow; ratios do not.
-        unit = max(abs(low), abs(high)) or 1.0
-        scaled = column / unit
-        summaries.append(
-            ColumnSummary(
-                name=name,
-                min=low,
-                max=high,
-                mean=float(scaled.mean()) * unit,
-                standard_deviation=min(float(scaled.std(ddof=1)), np.finfo(float).max / unit)
-                * unit,
-            )
+    # One column at a time, contiguous: a strided sum is several times slower.
+    separate = [np.ascontiguousarray(columns[:, j]) for j in range(len(names))]
+    return [
+        ColumnSummary(
+            name=name,
+            min=float(column.min()),
+            max=float(column.max()),
+            mean=float(column.mean()),
+            standard_deviation=float(column.std(ddof=1)),
         )
-    return summaries
+        for name, column in zip(names, separate, strict=True)
+    ]
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:

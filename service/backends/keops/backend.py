@@ -158,14 +158,27 @@ class KeopsResident:
         return np.concatenate(columns, axis=1)
 
     def _padded(self, points: Floats) -> Floats:
-        """Return the points with columns of zeros up to the features of the formulas."""
-        missing = self._features - points.shape[1]
+        """Return the points with columns of zeros up to the features of the formulas.
+
+        Raises:
+            ValueError: They do not have the features of the rows.
+        """
+        d = self.x.shape[1]
+        if points.ndim != 2 or points.shape[1] != d:
+            raise ValueError(f"Points of the shape {points.shape} do not have {d} features.")
+        missing = self._features - d
         if missing == 0:
             return as_floats(points)
         return np.concatenate([points, np.zeros((len(points), missing))], axis=1)
 
     def _column(self, values: Floats) -> Any:
-        """Return one value a row as a column on the device, in its order of the rows."""
+        """Return one value a row as a column on the device, in its order of the rows.
+
+        Raises:
+            ValueError: There is another number of values than of rows.
+        """
+        if len(values) != len(self.x):
+            raise ValueError(f"There are {len(values)} values for {len(self.x)} rows.")
         return self._library.place(np.ascontiguousarray(values[self._order]).reshape(-1, 1))
 
 

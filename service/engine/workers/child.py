@@ -19,9 +19,10 @@ from typing import Any, Final, final
 from service.backends.base import Backend
 from service.domain.dataset import Dataset
 from service.domain.errors import NearfitError
-from service.domain.prediction import Prediction
-from service.engine.task import PreparedCache, SerialBlocks, run_task
+from service.engine.prepared import PreparedCache
+from service.engine.task import SerialBlocks, run_task
 from service.engine.workers import messages
+from service.engine.workers.base import Task
 
 _PR_SET_PDEATHSIG = 1
 
@@ -42,42 +43,38 @@ def main(descriptor: int) -> None:
         inbox.send(messages.Failed(str(problem) or type(problem).__name__))
         return
     inbox.send(messages.Ready())
-    _serve(inbox, backend, PreparedCache(start.prepared_bytes))
+    _serve(inbox, backend, PreparedCache(start.prepared_budget_bytes))
 
 
 def _serve(inbox: "_Inbox", backend: Backend, cache: PreparedCache) -> None:
-    held: dict[tuple[str, int], Dataset] = {}
+    held: dict[str, Dataset] = {}
     while True:
         message = inbox.next()
         match message:
             case messages.Hold():
-                dataset = inbox.dataset(message)
-                held[dataset.id, dataset.version] = dataset
-                del dataset
+                held[message.dataset.id] = inbox.dataset(message)
             case messages.Drop():
                 cache.forget(message.dataset_id)
-                for key in [key for key in held if key[0] == message.dataset_id]:
-                    del held[key]
+                held.pop(message.dataset_id, None)
             case messages.Run():
-                number, stub = message.number, message.task.dataset
-                key = stub.id, stub.version
-                task = replace(message.task, dataset=held[key])
-                blocks = SerialBlocks(
-                    message.deadline, lambda number=number: inbox.is_cancelled(number)
-                )
-                outcome: Prediction | NearfitError | str
-                try:
-                    outcome = run_task(task, backend, cache, blocks)
-                except NearfitError as error:
-                    outcome = error
-                except Exception:
-                    outcome = traceback.format_exc()
+                task = replace(message.task, dataset=held[message.task.dataset.id])
+                held.pop("", None)  # a dataset that came with its request goes with it
+                inbox.send(_answer(inbox, message, task, backend, cache))
                 del task
-                if stub.id == "":
-                    del held[key]
-                inbox.send(messages.Answer(number, outcome))
             case messages.Stop():
                 return
+
+
+def _answer(
+    inbox: "_Inbox", message: messages.Run, task: Task, backend: Backend, cache: PreparedCache
+) -> messages.Answer:
+    blocks = SerialBlocks(message.deadline, lambda: inbox.is_cancelled(message.number))
+    try:
+        return messages.Answer(message.number, run_task(task, backend, cache, blocks))
+    except NearfitError as error:
+        return messages.Answer(message.number, error)
+    except Exception:
+        return messages.Answer(message.number, traceback.format_exc())
 
 
 @final

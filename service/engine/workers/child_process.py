@@ -33,7 +33,7 @@ class ChildEnded(Exception):
 class _Held:
     """A dataset that the process has."""
 
-    version: int
+    digest: str
     nbytes: int
 
 
@@ -43,11 +43,11 @@ class ChildProcess:
 
     Args:
         start: Its first message.
-        dataset_bytes: Budget of the datasets that it holds; the least recently used are dropped.
+        dataset_budget_bytes: For the datasets that it holds; the least recently used are dropped.
     """
 
-    def __init__(self, start: messages.Start, dataset_bytes: int) -> None:
-        self._dataset_bytes: Final = dataset_bytes
+    def __init__(self, start: messages.Start, dataset_budget_bytes: int) -> None:
+        self._dataset_budget_bytes: Final = dataset_budget_bytes
         self._held: Final[OrderedDict[str, _Held]] = OrderedDict()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
@@ -114,12 +114,12 @@ class ChildProcess:
 
     def _hand_over(self, dataset: Dataset) -> None:
         held = self._held.get(dataset.id)
-        if dataset.id and held is not None and held.version == dataset.version:
+        if dataset.id and held is not None and held.digest == dataset.digest:
             self._held.move_to_end(dataset.id)
             return
         # One version a dataset: the one before has been superseded, or is asked for very rarely.
         self.drop(dataset.id)
-        while self._held and self._held_bytes() + dataset.nbytes > self._dataset_bytes:
+        while self._held and self._held_bytes() + dataset.nbytes > self._dataset_budget_bytes:
             self.drop(next(iter(self._held)))
         stub = messages.without_rows(dataset)
         descriptor = messages.numbers_of(dataset)
@@ -131,7 +131,7 @@ class ChildProcess:
         finally:
             os.close(descriptor)
         if dataset.id:
-            self._held[dataset.id] = _Held(dataset.version, dataset.nbytes)
+            self._held[dataset.id] = _Held(dataset.digest, dataset.nbytes)
 
     def _held_bytes(self) -> int:
         return sum(held.nbytes for held in self._held.values())

@@ -25,7 +25,10 @@ RETRY_LOST_S = 2
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
 """How long to wait after a failed start: doubled each time, up to the longest."""
 
-LATE = "The prediction was not done in the time given to it; send fewer queries, or allow more."
+LATE = (
+    "The prediction took longer than its time: send fewer queries, a larger timeout_s, or a fit "
+    "that looks at fewer rows (n_neighbors)."
+)
 CLOSING = "The service is shutting down."
 
 
@@ -60,23 +63,27 @@ class Keeper:
 
     Args:
         start: The first message to each process.
-        dataset_bytes: Budget of the datasets that a process holds.
+        dataset_budget_bytes: Budget of the datasets that a process holds.
         grace_s: How long a process may go on after a deadline, or after it was asked to end.
     """
 
-    def __init__(self, start: messages.Start, dataset_bytes: int, grace_s: float) -> None:
+    def __init__(self, start: messages.Start, dataset_budget_bytes: int, grace_s: float) -> None:
         self.state = "not started"
         self.is_ready = False
         self.child: ChildProcess | None = None
         self._start: Final = start
-        self._dataset_bytes: Final = dataset_bytes
+        self._dataset_budget_bytes: Final = dataset_budget_bytes
         self._grace_s: Final = grace_s
         self._jobs: Final[deque[Job]] = deque()
         self._forgotten: Final[deque[str]] = deque()
         self._bell: Final = _Bell()
         self._lock: Final = threading.Lock()
         self._is_closing = False
-        self._start_s = 0.0
+        self._start_s = 0.0  # how long the last start took
+        self._running: Job | None = None
+        self._number = 0  # of the tasks that the process was given
+        self._is_told = False  # that nobody waits for the running task
+        self._failure = ""  # why the process could not make its backend
         # A daemon: a program that forgets to close the worker can end all the same.
         self.thread: Final = threading.Thread(target=self._live, name="compute", daemon=True)
 
@@ -114,7 +121,7 @@ class Keeper:
             reason, code = "", None
             try:
                 self.state = "starting the compute process"
-                self.child = ChildProcess(self._start, self._dataset_bytes)
+                self.child = ChildProcess(self._start, self._dataset_budget_bytes)
                 reason = self._attend(self.child, began)
             except OSError as problem:
                 reason = f"the system refused to start it ({problem})"
@@ -139,74 +146,80 @@ class Keeper:
 
     def _attend(self, child: ChildProcess, began: float) -> str:
         """Go through the life of one process; return why it is over, "" where nobody knows."""
-        running: Job | None = None
-        number, is_told, reason = 0, False, ""
+        self._running, self._number, self._is_told, self._failure = None, 0, False, ""
         try:
             while not self._is_closing:
-                if running is not None:
-                    if running.future.cancelled() and not is_told:
-                        child.send(messages.Cancel(number))
-                        is_told = True
-                elif self.is_ready:
-                    number, is_told = number + 1, False
-                    running = self._begin_next(child, number)
-                patience = self._patience(running)
-                if running is not None and patience == 0.0:
-                    running.settle(DeadlineExceeded(LATE))
+                self._direct(child)
+                patience = self._patience()
+                if self._running is not None and patience == 0.0:
+                    self._running.settle(DeadlineExceeded(LATE))
                     return f"it went on for {self._grace_s:g} s after a deadline and was stopped"
                 arrived = wait([child.connection, self._bell.reader], patience)
                 if self._bell.reader in arrived:
                     self._bell.hush()
-                if child.connection not in arrived:
-                    continue
-                match child.receive():
-                    case messages.Answer() as answer if running is not None:
-                        running.settle(_outcome(answer))
-                        running = None
-                    case messages.Progress(doing):
-                        self.state = doing
-                    case messages.Ready():
-                        self._start_s = time.monotonic() - began
-                        self.state, self.is_ready = "ready", True
-                    case messages.Failed(why):
-                        reason = why
+                if child.connection in arrived:
+                    self._hear(child.receive(), began)
         except ChildEnded:
-            if running is not None:
-                running.settle(_lost(reason))
-            return reason
-        if running is not None:
-            running.settle(NotReady(CLOSING))
+            if self._running is not None:
+                self._running.settle(_lost(self._failure))
+            return self._failure
+        if self._running is not None:
+            self._running.settle(NotReady(CLOSING))
         elif self.is_ready:
             child.stop(self._grace_s)
         return CLOSING
 
-    def _begin_next(self, child: ChildProcess, number: int) -> Job | None:
-        """Send the process what it is to forget, then the next job that is worth it, if any."""
+    def _direct(self, child: ChildProcess) -> None:
+        """Tell a busy process that nobody waits any more; give an idle one what there is to do."""
+        if self._running is not None:
+            if self._running.future.cancelled() and not self._is_told:
+                child.send(messages.Cancel(self._number))
+                self._is_told = True
+            return
+        if not self.is_ready:
+            return
         while self._forgotten:
             child.drop(self._forgotten.popleft())
-        while self._jobs:
-            job = self._jobs.popleft()
-            if job.future.cancelled():
-                continue
-            if job.deadline <= time.monotonic():
-                job.settle(DeadlineExceeded(LATE))
-                continue
-            try:
-                child.run(number, job.task, job.deadline)
-            except ChildEnded:
-                job.settle(_lost(""))
-                raise
-            except Exception as problem:  # no memory for the dataset, or a task without a pickle
-                job.settle(problem)
-                continue
-            return job
-        return None
+        while self._jobs and self._running is None:
+            self._begin(child, self._jobs.popleft())
 
-    def _patience(self, running: Job | None) -> float | None:
+    def _begin(self, child: ChildProcess, job: Job) -> None:
+        """Send the job to the process, if it is still worth it."""
+        if job.future.cancelled():
+            return
+        if job.deadline <= time.monotonic():
+            job.settle(DeadlineExceeded(LATE))
+            return
+        self._number += 1
+        try:
+            child.run(self._number, job.task, job.deadline)
+        except ChildEnded:
+            job.settle(_lost(""))
+            raise
+        except Exception as problem:  # no memory for the dataset, or a task without a pickle
+            job.settle(problem)
+        else:
+            self._running, self._is_told = job, False
+
+    def _hear(self, message: object, began: float) -> None:
+        match message:
+            case messages.Answer():
+                if self._running is not None:
+                    self._running.settle(_outcome(message))
+                self._running = None
+            case messages.Progress(doing):
+                self.state = doing
+            case messages.Ready():
+                self._start_s = time.monotonic() - began
+                self.state, self.is_ready = "ready", True
+            case messages.Failed(reason):
+                self._failure = reason
+
+    def _patience(self) -> float | None:
         """Return how long to wait for the process, in seconds; None without end."""
-        if running is None:
+        if self._running is None:
             return None
-        return max(0.0, running.deadline + self._grace_s - time.monotonic())
+        return max(0.0, self._running.deadline + self._grace_s - time.monotonic())
 
     def _answer_hopeless(self, reason: str, *, will_return: bool) -> None:
         """Answer the waiting jobs for which a new process would come too late, or not at all."""

@@ -30,12 +30,12 @@ class Start:
         make_backend: A function of a module; it is also given `report`, a function which takes
             half a sentence on what is being done.
         arguments: Its keyword arguments.
-        prepared_bytes: Budget of what is prepared from datasets.
+        prepared_budget_bytes: Budget of what is prepared from datasets.
     """
 
     make_backend: Callable[..., Backend]
     arguments: Mapping[str, Any]
-    prepared_bytes: int
+    prepared_budget_bytes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +60,7 @@ class Drop:
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """Predict, for the dataset held last under (dataset.id, dataset.version).
+    """Predict, from the dataset held under task.dataset.id.
 
     Attributes:
         number: Counts the tasks of the process.

@@ -30,8 +30,8 @@ class ProcessWorker:
         make_backend: A function of a module, called in the process with the arguments and with
             `report`, which takes half a sentence on what is being done.
         arguments: Its keyword arguments.
-        prepared_bytes: Budget of what the process prepares from datasets.
-        dataset_bytes: Budget of the datasets that the process holds.
+        prepared_budget_bytes: Budget of what the process prepares from datasets.
+        dataset_budget_bytes: Budget of the datasets that the process holds.
         grace_s: How long the process may go on after a deadline, or after it was asked to end.
     """
 
@@ -40,12 +40,12 @@ class ProcessWorker:
         make_backend: Callable[..., Backend],
         arguments: Mapping[str, Any],
         *,
-        prepared_bytes: int,
-        dataset_bytes: int,
+        prepared_budget_bytes: int,
+        dataset_budget_bytes: int,
         grace_s: float = 2.0,
     ) -> None:
-        start = messages.Start(make_backend, dict(arguments), prepared_bytes)
-        self._keeper: Final = Keeper(start, dataset_bytes, grace_s)
+        start = messages.Start(make_backend, dict(arguments), prepared_budget_bytes)
+        self._keeper: Final = Keeper(start, dataset_budget_bytes, grace_s)
         self._grace_s: Final = grace_s
         self._is_started = False
         self._is_closed = False
