@@ -1,12 +1,19 @@
 """The one place that chooses concrete parts."""
 
+from importlib.util import find_spec
+from pathlib import Path
+
 from fastapi import FastAPI
 
 from service.api import json_numbers
 from service.api.app import build_app
+from service.backends.keops.backend import open_backend
+from service.backends.keops.formulas import Device
 from service.backends.native.backend import NativeBackend, warm_up
 from service.engine.engine import Engine
 from service.engine.limits import Limits
+from service.engine.workers.base import Worker
+from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
 from service.settings import Settings
 from service.storage.sample import SAMPLE_ID, sample_dataset
@@ -23,19 +30,46 @@ def build_engine(settings: Settings) -> Engine:
     store = DatasetStore(settings.memory_budget_bytes)
     if settings.sample:
         store.add(sample_dataset(), dataset_id=SAMPLE_ID)
-    native = ThreadWorker(
-        NativeBackend(),
-        cores=settings.threads,
-        prepared_budget_bytes=settings.prepared_budget_bytes,
-        warm_up=_warm_up,
-    )
+    # The native worker is always there: KeOps has a closed set of formulas, and native the rest.
+    workers: dict[str, Worker] = {
+        "native": ThreadWorker(
+            NativeBackend(),
+            cores=settings.threads,
+            prepared_budget_bytes=settings.prepared_budget_bytes,
+            warm_up=_warm_up,
+        )
+    }
+    device = keops_device(settings)
+    if settings.backend == "keops":
+        workers["keops"] = ProcessWorker(
+            open_backend,
+            {
+                "cache_folder": str(settings.cache_dir),
+                "device": device,
+                "threads": settings.threads,
+            },
+            prepared_budget_bytes=settings.prepared_budget_bytes,
+            dataset_budget_bytes=settings.memory_budget_bytes,
+        )
     return Engine(
         store,
-        {"native": native},
+        workers,
         limits_of(settings),
         backend=settings.backend,
+        device=device,
         cores=settings.threads,
     )
+
+
+def keops_device(settings: Settings) -> Device:
+    """Return where KeOps computes: "auto" is a GPU where a driver and PyTorch are there.
+
+    Found out without importing PyTorch, which only the worker process may.
+    """
+    if settings.device != "auto":
+        return settings.device
+    has_driver = Path("/proc/driver/nvidia/version").exists()
+    return "cuda" if has_driver and find_spec("torch") is not None else "cpu"
 
 
 def limits_of(settings: Settings) -> Limits:
