@@ -175,7 +175,7 @@ def _has_avx2() -> bool:
         words = Path("/proc/cpuinfo").read_text().split()
     except OSError:
         return False
-    return {"avx2", "fma", "bmi2"} <= set(words)
+    return {"avx2", "fma", "bmi1", "bmi2", "movbe", "f16c", "abm"} <= set(words)
 
 
 @contextmanager

@@ -42,7 +42,8 @@ def main(descriptor: int) -> None:
         traceback.print_exc()
         inbox.send(messages.Failed(str(problem) or type(problem).__name__))
         return
-    inbox.send(messages.Ready())
+    # Not all backends have a choice of devices.
+    inbox.send(messages.Ready(getattr(backend, "device", "cpu")))
     _serve(inbox, backend, PreparedCache(start.prepared_budget_bytes))
 
 

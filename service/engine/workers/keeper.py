@@ -70,6 +70,7 @@ class Keeper:
     def __init__(self, start: messages.Start, dataset_budget_bytes: int, grace_s: float) -> None:
         self.state = "not started"
         self.is_ready = False
+        self.device = "cpu"
         self.child: ChildProcess | None = None
         self._start: Final = start
         self._dataset_budget_bytes: Final = dataset_budget_bytes
@@ -209,9 +210,9 @@ class Keeper:
                 self._running = None
             case messages.Progress(doing):
                 self.state = doing
-            case messages.Ready():
+            case messages.Ready(device):
                 self._start_s = time.monotonic() - began
-                self.state, self.is_ready = "ready", True
+                self.device, self.state, self.is_ready = device, "ready", True
             case messages.Failed(reason):
                 self._failure = reason
 
@@ -251,8 +252,8 @@ def _outcome(answer: messages.Answer) -> Prediction | Exception:
 def _lost(reason: str) -> WorkerLost:
     why = f" ({reason})" if reason else ""
     return WorkerLost(
-        f"The compute process ended while it had this request{why}. No dataset is lost and the "
-        "process starts again by itself; send the request once more.",
+        f"The compute process ended before this request was done{why}. No dataset is lost, and "
+        "the process starts again by itself; send the request once more.",
         retry_after_s=RETRY_LOST_S,
     )
 

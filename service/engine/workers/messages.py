@@ -94,7 +94,13 @@ class Progress:
 
 @dataclass(frozen=True)
 class Ready:
-    """Tasks can be computed."""
+    """Tasks can be computed.
+
+    Attributes:
+        device: Where the backend computes, "cpu" or "cuda".
+    """
+
+    device: str
 
 
 @dataclass(frozen=True)
@@ -112,14 +118,11 @@ class Answer:
     outcome: Prediction | NearfitError | str
 
 
-_NO_ROWS = 0
-
-
 def without_rows(dataset: Dataset) -> Dataset:
     """Return the dataset with arrays of no rows: what is worth pickling of it."""
     return Dataset(
-        x=np.empty((_NO_ROWS, dataset.n_features)),
-        y=np.empty((_NO_ROWS, dataset.n_targets)),
+        x=np.empty((0, dataset.n_features)),
+        y=np.empty((0, dataset.n_targets)),
         feature_names=dataset.feature_names,
         target_names=dataset.target_names,
         name=dataset.name,

@@ -61,6 +61,11 @@ class ProcessWorker:
         return self._keeper.state
 
     @property
+    def device(self) -> str:
+        """Where the process computes, "cpu" or "cuda"; known once it has been ready."""
+        return self._keeper.device
+
+    @property
     def pid(self) -> int | None:
         """The id of the present process, if there is one."""
         child = self._keeper.child

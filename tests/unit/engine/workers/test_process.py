@@ -1,4 +1,7 @@
-"""A compute process: its errors, deadlines, death and end, with a backend of no substance."""
+"""A compute process: its errors, deadlines, death and end, with a backend of no substance.
+
+Over 300 lines, since every test starts from the same few helpers on one kind of worker.
+"""
 
 import asyncio
 import logging
