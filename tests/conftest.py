@@ -1,5 +1,8 @@
 """Fixtures that tests of several folders share."""
 
+import asyncio
+import threading
+import time
 from collections.abc import Iterator
 
 import httpx
@@ -7,12 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from service.backends.keops.backend import open_backend
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.prediction import Prediction
+from service.engine.workers.base import Task
+from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Fit
-from tests.live import live_client
-from tests.predicting import Predict, make_task, predict_here
+from service.settings import Settings
+from tests.live import READY_WITHIN_S, live_client
+from tests.predicting import TIME_S, Predict, RunTask, make_task, predict_here
 
 settings.register_profile(
     "nearfit",
@@ -23,30 +30,6 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("nearfit")
-
-
-@pytest.fixture(params=["native"])
-def predict(request: pytest.FixtureRequest) -> Predict:
-    """Predict on a backend."""
-    backend = NativeBackend()
-
-    def on_native(
-        x: Floats,
-        y: Floats,
-        fit: Fit,
-        q: Floats,
-        *,
-        neighbors: bool = False,
-        diagnostics: bool = False,
-        block_size: int = 1000,
-    ) -> Prediction:
-        task = make_task(
-            np.array(x), np.array(y), fit, np.array(q),
-            neighbors=neighbors, diagnostics=diagnostics, block_size=block_size,
-        )  # fmt: skip
-        return predict_here(task, backend)
-
-    return on_native
 
 
 @pytest.fixture(scope="session", params=["native", pytest.param("keops", marks=pytest.mark.keops)])
@@ -60,3 +43,76 @@ def client(backend: str) -> Iterator[httpx.Client]:
     """A client of a service that runs on the backend."""
     with live_client(backend=backend) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def run_on_keops() -> Iterator[RunTask]:
+    """Run tasks in a KeOps worker process, from an event loop in a thread."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    worker = ProcessWorker(
+        open_backend,
+        {"cache_folder": str(Settings().cache_dir), "device": "cpu"},
+        prepared_budget_bytes=10**8,
+        dataset_budget_bytes=10**8,
+    )
+
+    def run(task: Task) -> Prediction:
+        future = asyncio.run_coroutine_threadsafe(
+            worker.predict(task, time.monotonic() + TIME_S), loop
+        )
+        return future.result()
+
+    asyncio.run_coroutine_threadsafe(worker.start(), loop).result()
+    until = time.monotonic() + READY_WITHIN_S
+    while not worker.is_ready:
+        assert time.monotonic() < until, worker.state
+        time.sleep(0.05)
+    yield run
+    asyncio.run_coroutine_threadsafe(worker.close(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def predict_with(run: RunTask) -> Predict:
+    def predict(
+        x: Floats,
+        y: Floats,
+        fit: Fit,
+        q: Floats,
+        *,
+        neighbors: bool = False,
+        diagnostics: bool = False,
+        block_size: int = 1000,
+    ) -> Prediction:
+        return run(
+            # Copies: a dataset makes its arrays read-only.
+            make_task(
+                np.array(x),
+                np.array(y),
+                fit,
+                np.array(q),
+                neighbors=neighbors,
+                diagnostics=diagnostics,
+                block_size=block_size,
+            )
+        )
+
+    return predict
+
+
+@pytest.fixture
+def predict_natively() -> Predict:
+    """Predict on the native backend, in this process."""
+    return predict_with(lambda task: predict_here(task, NativeBackend()))
+
+
+@pytest.fixture
+def predict(backend: str, request: pytest.FixtureRequest) -> Predict:
+    """Predict on each backend in turn."""
+    if backend == "native":
+        natively: Predict = request.getfixturevalue("predict_natively")
+        return natively
+    return predict_with(request.getfixturevalue("run_on_keops"))

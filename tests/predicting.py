@@ -31,6 +31,12 @@ class Predict(Protocol):
     ) -> Prediction: ...
 
 
+class RunTask(Protocol):
+    """Runs a task on one of the backends."""
+
+    def __call__(self, task: Task) -> Prediction: ...
+
+
 def make_task(
     x: Floats,
     y: Floats,

@@ -20,7 +20,7 @@ from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-MARK: Final = "\0 an array of numbers \0"  # a name would do; no client sends this by accident
+MARK: Final = "\0 an array of numbers \0"  # a client that sends it gets it back as text
 MARK_BYTES: Final = orjson.dumps(MARK)
 
 
@@ -28,7 +28,7 @@ def parse_document(
     body: bytes | bytearray | memoryview,
     *,
     array_pointers: frozenset[str],
-    max_rest_bytes: int = 4_194_304,
+    max_rest_bytes: int = 524_288,
 ) -> Any:
     """Return the JSON document, with the values at `array_pointers` as float64 arrays.
 

@@ -16,7 +16,15 @@ from service.engine.prepared import PreparedCache
 from service.engine.workers.base import Task
 from service.estimators import kriging, local_polynomial, nadaraya_watson, neighbors
 from service.estimators.blocks import Blocks
-from service.estimators.fits import Knn, Kriging, LocalPolynomial, NadarayaWatson, metric_scale
+from service.estimators.fits import (
+    Knn,
+    Kriging,
+    LocalPolynomial,
+    NadarayaWatson,
+    metric_scale,
+    rows_listed,
+)
+from service.estimators.reach import check_entries
 
 T = TypeVar("T")
 
@@ -99,13 +107,38 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
         blocks.check,
     )
     q = task.q if rows.scale is None else task.q / rows.scale
-    predict = _predictor(task, rows.resident, cache, backend, blocks)
+    predict = _within_limit(task, _predictor(task, rows.resident, cache, backend, blocks))
     prediction = concatenated(blocks(lambda part: predict(q[part]), len(q), task.block_size))
     outside = np.any((q < rows.low) | (q > rows.high), axis=1)
     return replace(
         prediction,
         issues=prediction.issues + issues_where(outside, Status.EXTRAPOLATED, OUTSIDE),
     )
+
+
+def _within_limit(
+    task: Task, predict: Callable[[Floats], Prediction]
+) -> Callable[[Floats], Prediction]:
+    """Return `predict`, refusing as soon as the blocks list more neighbours than the limit.
+
+    Raises:
+        InvalidInput: That is known ahead.
+    """
+    limit = task.neighbor_limit
+    if limit is None:
+        return predict
+    check_entries(rows_listed(task.fit, len(task.q), task.dataset.n_rows) or 0, limit)
+    listed = 0
+
+    def counted(q: Floats) -> Prediction:
+        nonlocal listed
+        prediction = predict(q)
+        if prediction.neighbors is not None:
+            listed += len(prediction.neighbors.rows)
+        check_entries(listed, limit)
+        return prediction
+
+    return counted
 
 
 def _prepare_rows(dataset: Dataset, scale: Floats | None, backend: Backend) -> PreparedRows:

@@ -132,6 +132,17 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
     return fit
 
 
+def rows_listed(fit: Fit, m: int, n: int) -> int | None:
+    """Return how many neighbours m queries on n rows list in all, where that is known ahead."""
+    match fit:
+        case Knn():
+            return m * fit.n_neighbors
+        case Kriging():
+            return m * (fit.n_neighbors or n)
+        case NadarayaWatson() | LocalPolynomial():
+            return None if fit.kernel.is_compact else m * n
+
+
 def _rule_of_thumb(n: int, d: int) -> int:
     balanced = int(np.rint(0.5 * n ** (4 / (4 + d))))
     return min(n, max(5 * (d + 1), min(balanced, 500)))

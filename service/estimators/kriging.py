@@ -31,7 +31,6 @@ from service.estimators.fits import Kriging
 from service.estimators.kernels import covariance, distances
 from service.estimators.kriging_system import LARGEST_JITTER, LEAST_JITTER, System, solve_system
 from service.estimators.ordered import ordered_sum
-from service.estimators.reach import check_entries
 
 LEAST_CORRELATION = 0.01
 """Below this correlation with the nearest row an answer is little more than the prior mean, 0."""
@@ -101,7 +100,7 @@ def predict(
         fit: What to fit.
         coefficients: What `prepare` returned.
         q: Queries, (m, d), in the metric of the fit.
-        neighbor_limit: List the rows and their weights, at most so many in all; None lists none.
+        neighbor_limit: List the rows and their weights, unless None.
         diagnostics: Fill `Prediction.diagnostics`.
         blocks: For the weights of single rows, which need a solve a query.
 
@@ -117,7 +116,6 @@ def predict(
     neighbors = None
     effective = np.full(m, np.nan)
     if neighbor_limit is not None:
-        check_entries(m * n, neighbor_limit)
         neighbors = _weights_of_all(rows, fit, system, q, blocks)
     issues = _far_issue(fit, rows.nearest(q, 1))
     everywhere = np.ones(m, dtype=np.bool_)
@@ -140,8 +138,6 @@ def _predict_nearest(
 ) -> Prediction:
     """Solve the k × k system of each query's nearest rows for its weights."""
     m, k = len(q), fit.n_neighbors or 0
-    if neighbor_limit is not None:
-        check_entries(m * k, neighbor_limit)
     found = rows.nearest(q, k)
     weights = np.empty((m, k))
     jitters = np.zeros(m)

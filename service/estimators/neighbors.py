@@ -15,7 +15,6 @@ from service.domain.arrays import Floats
 from service.domain.prediction import Diagnostics, Neighbors, Prediction
 from service.estimators.fits import Knn
 from service.estimators.ordered import ordered_sum
-from service.estimators.reach import check_entries
 
 
 def predict(
@@ -27,14 +26,12 @@ def predict(
         rows: The dataset's rows in the metric of the fit.
         fit: What to fit; n_neighbors ≤ n.
         q: Queries, (m, d), in the metric of the fit.
-        neighbor_limit: List the neighbours, at most so many in all; None lists none.
+        neighbor_limit: List the neighbours, unless None.
         diagnostics: Fill `Prediction.diagnostics`.
 
     Cost: O(k log n) a query in few dimensions, O(n d) in many.
     """
     m, k = len(q), fit.n_neighbors
-    if neighbor_limit is not None:
-        check_entries(m * k, neighbor_limit)
     found = rows.nearest(q, k)
     w = _weights(found.distances) if fit.weights == "distance" else np.ones((m, k))
     total = ordered_sum(w)

@@ -96,10 +96,7 @@ def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> Weight
     Raises:
         InvalidInput: There are more than `limit` in all.
     """
-    gaussian = reach.nearest_distance is not None
-    if gaussian:
-        check_entries(len(q) * len(rows.x), limit)
-    radius = np.full(len(q), np.inf) if gaussian else reach.bandwidth
+    radius = reach.bandwidth if reach.kernel.is_compact else np.full(len(q), np.inf)
     found = rows.within(q, radius)
     check_entries(len(found.rows), limit)
     queries = np.repeat(np.arange(len(q)), np.diff(found.offsets))
@@ -132,7 +129,7 @@ def check_entries(entries: int, limit: int) -> None:
     if entries > limit:
         raise InvalidInput.at(
             "/include",
-            f"The neighbours of these queries are {entries} rows in all, more than the "
+            f"The neighbours of these queries are at least {entries} rows in all, more than the "
             f"{limit} that one answer lists; send fewer queries or a smaller reach.",
         )
 

@@ -160,14 +160,14 @@ def test_kriging_beyond_the_length_scale_says_that_it_decays(predict: Predict) -
 
 @pytest.mark.parametrize("kernel", Covariance)
 def test_the_iterative_solver_agrees_with_cholesky(
-    predict: Predict, kernel: Covariance, monkeypatch: pytest.MonkeyPatch
+    predict_natively: Predict, kernel: Covariance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(1)
     x, y, q = rng.random((400, 2)), rng.normal(size=(400, 2)), rng.random((20, 2))
     fit = Kriging(kernel, 0.2, 0.05)
-    direct = predict(x, y, fit, q)
+    direct = predict_natively(x, y, fit, q)
     monkeypatch.setattr(kriging_system, "DENSE_ROWS", 10)
-    iterative = predict(x, y, fit, q)
+    iterative = predict_natively(x, y, fit, q)
     assert direct.solve is not None
     assert iterative.solve is not None
     assert (direct.solve.method, iterative.solve.method) == ("cholesky", "conjugate_gradient")
@@ -176,14 +176,14 @@ def test_the_iterative_solver_agrees_with_cholesky(
 
 
 def test_an_iteration_at_its_cap_is_reported_with_its_residual(
-    predict: Predict, monkeypatch: pytest.MonkeyPatch
+    predict_natively: Predict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = np.random.default_rng(1)
     x, y = rng.random((300, 2)), rng.normal(size=(300, 1))
     monkeypatch.setattr(kriging_system, "DENSE_ROWS", 10)
     monkeypatch.setattr(kriging_system, "MAX_ITERATIONS", 2)
     monkeypatch.setattr(kriging_system, "MAX_RANK", 2)
-    got = predict(x, y, Kriging(Covariance.LAPLACIAN, 0.5, 1e-6), rng.random((3, 2)))
+    got = predict_natively(x, y, Kriging(Covariance.LAPLACIAN, 0.5, 1e-6), rng.random((3, 2)))
     assert got.solve is not None
     assert got.solve.relative_residual > 1e-8
     assert statuses(got) >= {Status.NOT_CONVERGED}
@@ -199,3 +199,10 @@ def test_more_neighbours_than_an_answer_lists_are_refused(predict: Predict, fit:
     with pytest.raises(InvalidInput, match="more than the 1000000") as refused:
         predict(x, x, fit, np.zeros((100_001, 1)), neighbors=True, block_size=200_000)
     assert refused.value.faults[0].pointer == "/include"
+
+
+def test_the_limit_counts_the_neighbours_of_all_blocks(predict: Predict) -> None:
+    x = np.linspace(0, 1, 2000)[:, None]
+    fit = NadarayaWatson(Kernel.TRICUBE, bandwidth=2.0)
+    with pytest.raises(InvalidInput, match="more than the 1000000"):
+        predict(x, x, fit, np.zeros((1000, 1)), neighbors=True, block_size=100)

@@ -1,0 +1,120 @@
+"""What a client sees when the compute process is busy, killed, or out of time."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import numpy as np
+import psutil
+import pytest
+
+from tests.live import live_client, upload, wait_until_ready
+
+pytestmark = pytest.mark.keops
+
+RNG = np.random.default_rng(0)
+QUICK = {"queries": [[15.0]], "dataset_id": "motorcycle", "fit": {"method": "knn"}}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[httpx.Client]:
+    with live_client(backend="keops", threads=1) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def long(client: httpx.Client) -> dict[str, Any]:
+    """A request that takes KeOps many seconds on any machine: 4e9 pairs."""
+    x = RNG.random((200_000, 3))
+    return {
+        "dataset_id": upload(client, x.tolist(), x[:, 0].tolist()),
+        "queries": RNG.random((20_000, 3)).tolist(),
+        "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 0.3},
+        "timeout_s": 100,
+    }
+
+
+def worker_pid() -> int:
+    """Return the process of the KeOps worker; the service runs in this process."""
+    (worker,) = [
+        child for child in psutil.Process().children() if sys.executable in child.cmdline()
+    ]
+    return worker.pid
+
+
+class Asking(threading.Thread):
+    """Sends a prediction and keeps the answer."""
+
+    def __init__(self, client: httpx.Client, body: dict[str, Any]) -> None:
+        super().__init__()
+        self._client, self._body = client, body
+        self.answer: httpx.Response | None = None
+        self.start()
+
+    def run(self) -> None:
+        self.answer = self._client.post("/predict", json=self._body, timeout=120)
+
+    def result(self) -> httpx.Response:
+        self.join(120)
+        assert self.answer is not None
+        return self.answer
+
+
+def test_others_are_served_while_it_computes_and_a_deadline_frees_it(
+    client: httpx.Client, long: dict[str, Any]
+) -> None:
+    started = time.monotonic()
+    asking = Asking(client, {**long, "timeout_s": 3})
+    answered = 0
+    while asking.is_alive():
+        assert client.get("/livez").status_code == 200
+        answered += 1
+        time.sleep(0.01)
+    late = asking.result()
+    assert late.status_code == 504
+    assert late.json()["type"].endswith("deadline-exceeded")
+    assert answered > 50
+    assert time.monotonic() - started < 10
+    assert client.post("/predict", json={**QUICK, "timeout_s": 20}).status_code == 200
+
+
+def test_a_killed_worker_costs_one_answer_and_no_dataset(
+    client: httpx.Client, long: dict[str, Any]
+) -> None:
+    asking = Asking(client, long)
+    time.sleep(1.5)
+    killed = worker_pid()
+    os.kill(killed, signal.SIGKILL)
+    lost = asking.result()
+    assert lost.status_code == 503
+    assert int(lost.headers["Retry-After"]) >= 1
+    assert lost.json()["type"].endswith("worker-lost")
+    assert client.get("/livez").status_code == 200
+    wait_until_ready(client)
+    assert worker_pid() != killed
+    assert client.get(f"/datasets/{long['dataset_id']}").json()["rows"] == 200_000
+    again = {**long, "queries": long["queries"][:10], "include": ["diagnostics"]}
+    answer = client.post("/predict", json=again, timeout=60)
+    assert answer.status_code == 200
+    assert answer.json()["diagnostics"]["plan"]["backend"] == "keops"
+
+
+def test_a_deleted_dataset_leaves_the_worker_too(
+    client: httpx.Client, long: dict[str, Any]
+) -> None:
+    few = {**long, "queries": long["queries"][:5]}
+    assert client.post("/predict", json=few, timeout=60).status_code == 200
+    held = psutil.Process(worker_pid()).memory_info().rss
+    assert client.delete(f"/datasets/{long['dataset_id']}").status_code == 204
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        assert client.post("/predict", json=QUICK).status_code == 200  # it looks at its messages
+        if psutil.Process(worker_pid()).memory_info().rss < held - 5_000_000:
+            return
+        time.sleep(0.1)
+    pytest.fail("the worker still holds the memory of the deleted dataset")
