@@ -60,7 +60,7 @@ PREDICTION_ANSWER: Final = {
     "dataset_id": SAMPLE,
     "dataset_version": 1,
     "fit": {"metric": "euclidean", "method": "knn", "n_neighbors": 5, "weights": "uniform"},
-    "mean": [-36.64, -68.84, 33.56],
+    "mean": [-7.22, -58.42, 15.0],
     "target_names": ["accel"],
     "issues": [],
 }

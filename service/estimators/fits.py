@@ -98,12 +98,7 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
     """Return the fit with every choice made, checked against the dataset.
 
     `Auto` becomes local linear regression with the tricube kernel, in the standardized metric, on
-
-        k = clip(½ n^(4 / (4 + d)), 5 (d + 1), 500) rows, and at most n.
-
-    The bandwidth that balances bias and variance of a local linear fit goes as h ~ n^(-1/(4+d))
-    (Fan & Gijbels 1996, section 3.2), so the rows in reach go as n hᵈ ~ n^(4/(4+d)); five rows a
-    coefficient keep small fits determined.
+    `default_n_neighbors` rows.
 
     Raises:
         InvalidInput: The fit asks for more neighbours than there are rows, or has a scale of
@@ -113,7 +108,7 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
         return LocalPolynomial(
             degree=1,
             kernel=Kernel.TRICUBE,
-            n_neighbors=_rule_of_thumb(dataset.n_rows, dataset.n_features),
+            n_neighbors=default_n_neighbors(dataset.n_rows, dataset.n_features),
             metric="standardized",
         )
     n = dataset.n_rows
@@ -143,7 +138,15 @@ def rows_listed(fit: Fit, m: int, n: int) -> int | None:
             return None if fit.kernel.is_compact else m * n
 
 
-def _rule_of_thumb(n: int, d: int) -> int:
+def default_n_neighbors(n: int, d: int) -> int:
+    """Return how many neighbours are taken where nobody chose:
+
+        k = clip(½ n^(4 / (4 + d)), 5 (d + 1), 500), and at most n
+
+    The bandwidth that balances bias and variance of a local linear fit goes as h ~ n^(-1/(4+d))
+    (Fan & Gijbels 1996, section 3.2), so the rows in reach go as n hᵈ ~ n^(4/(4+d)); five rows a
+    coefficient keep small fits determined.
+    """
     balanced = int(np.rint(0.5 * n ** (4 / (4 + d))))
     return min(n, max(5 * (d + 1), min(balanced, 500)))
 

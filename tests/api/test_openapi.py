@@ -1,0 +1,207 @@
+"""The OpenAPI document is up to date, complete, and its examples run."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from service.api.export_openapi import TARGET, openapi_text
+from service.api.schemas.fits import FitField
+from service.estimators.fits import Auto
+from tests.api.problems import problem
+from tests.live import live_client
+
+DOCUMENT: dict[str, Any] = json.loads(openapi_text())
+OPERATIONS = [
+    (method.upper(), path, operation)
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+]
+
+
+def named(case: Any) -> str:
+    return str(case[2]["operationId"] if len(case) == 3 else case[0])
+
+
+def examples() -> Iterator[tuple[str, str, str, str, Any]]:
+    """Yield each example of a body: its name, method, path, media type and value."""
+    for method, path, operation in OPERATIONS:
+        for media_type, content in operation.get("requestBody", {}).get("content", {}).items():
+            for name, example in content.get("examples", {}).items():
+                yield (
+                    f"{operation['operationId']}-{name}",
+                    method,
+                    path,
+                    media_type,
+                    example["value"],
+                )
+
+
+def references(part: Any) -> Iterator[str]:
+    if isinstance(part, dict):
+        if "$ref" in part:
+            yield part["$ref"]
+        for member in part.values():
+            yield from references(member)
+    elif isinstance(part, list):
+        for member in part:
+            yield from references(member)
+
+
+@pytest.fixture
+def fresh() -> Iterator[httpx.Client]:
+    """A service just started, so that each example finds the sample as it was."""
+    with live_client() as client:
+        yield client
+
+
+def test_the_committed_document_is_up_to_date() -> None:
+    assert TARGET.read_text(encoding="utf-8") == openapi_text(), (
+        "run: python -m service.api.export_openapi"
+    )
+
+
+def test_the_service_serves_the_document(api: httpx.Client) -> None:
+    assert api.get("/openapi.json").json() == DOCUMENT
+
+
+def test_the_operations_are_those_of_the_contract() -> None:
+    assert {operation["operationId"]: f"{m} {p}" for m, p, operation in OPERATIONS} == {
+        "create_dataset": "POST /datasets",
+        "list_datasets": "GET /datasets",
+        "get_dataset": "GET /datasets/{dataset_id}",
+        "append_rows": "POST /datasets/{dataset_id}/rows",
+        "delete_dataset": "DELETE /datasets/{dataset_id}",
+        "create_prediction": "POST /predict",
+        "get_liveness": "GET /livez",
+        "get_readiness": "GET /readyz",
+        "get_limits": "GET /limits",
+    }
+    tags = [tag["name"] for tag in DOCUMENT["tags"]]
+    assert tags == ["datasets", "predictions", "service"]
+
+
+@pytest.mark.parametrize("case", OPERATIONS, ids=named)
+def test_each_operation_is_documented(case: tuple[str, str, dict[str, Any]]) -> None:
+    method, _, operation = case
+    assert operation["summary"]
+    assert operation["description"].endswith(".")
+    assert len(operation["tags"]) == 1
+    if method == "POST":
+        json_body = operation["requestBody"]["content"]["application/json"]
+        assert json_body["examples"]
+        assert json_body["schema"]["$ref"]
+    for status, response in operation["responses"].items():
+        assert response["description"], status
+        content = response.get("content", {})
+        expected = "application/problem+json" if int(status) >= 400 else "application/json"
+        assert set(content) <= {expected}, status
+        if expected != "application/json":
+            reference = content[expected]["schema"]["$ref"]
+            assert reference == "#/components/schemas/ProblemDetails"
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
+    found = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
+    assert found == set(DOCUMENT["components"]["schemas"])
+    assert "HTTPValidationError" not in found
+
+
+def test_each_property_of_a_request_says_what_it_is() -> None:
+    for name, schema in DOCUMENT["components"]["schemas"].items():
+        if schema.get("additionalProperties") is False:  # a part of a request
+            for field, member in schema["properties"].items():
+                assert "description" in member or "const" in member, f"{name}.{field}"
+
+
+def test_every_fit_has_an_example() -> None:
+    prediction = DOCUMENT["paths"]["/predict"]["post"]["requestBody"]["content"]
+    shown = {
+        example["value"].get("fit", {"method": "auto"})["method"]
+        for example in prediction["application/json"]["examples"].values()
+    }
+    union = FitField.__args__[0].__args__
+    methods = {model.model_fields["method"].annotation.__args__[0] for model in union}
+    assert shown == methods
+    assert Auto.__name__.lower() in methods
+
+
+@pytest.mark.parametrize("example", list(examples()), ids=named)
+def test_each_example_runs_as_it_stands(
+    fresh: httpx.Client, example: tuple[str, str, str, str, Any]
+) -> None:
+    _, method, path, media_type, value = example
+    content = value if isinstance(value, str) else json.dumps(value)
+    answer = fresh.request(
+        method,
+        path.replace("{dataset_id}", "motorcycle"),
+        content=content,
+        headers={"Content-Type": media_type},
+    )
+    operation = DOCUMENT["paths"][path][method.lower()]
+    successes = [int(status) for status in operation["responses"] if int(status) < 300]
+    assert answer.status_code == (201 if 201 in successes else 200), answer.text
+    if path == "/predict":
+        assert None not in answer.json()["mean"]
+
+
+def test_each_operation_without_a_body_runs_as_it_stands(fresh: httpx.Client) -> None:
+    for method, path, operation in sorted(OPERATIONS, key=lambda case: case[0] == "DELETE"):
+        if "requestBody" in operation:
+            continue
+        for parameter in operation.get("parameters", []):
+            if parameter["in"] == "path":
+                (example,) = parameter["examples"].values()
+                path = path.replace(f"{{{parameter['name']}}}", example["value"])
+        answer = fresh.request(method, path)
+        assert answer.is_success, f"{method} {path}: {answer.text}"
+        assert str(answer.status_code) in operation["responses"]
+
+
+def test_the_examples_of_answers_are_what_the_service_answers(fresh: httpx.Client) -> None:
+    described = fresh.get("/datasets/motorcycle").json()
+    answers = {
+        "/datasets/{dataset_id}": described,
+        "/datasets": fresh.get("/datasets").json(),
+        "/livez": fresh.get("/livez").json(),
+        "/limits": fresh.get("/limits").json(),
+        "/readyz": fresh.get("/readyz").json(),
+    }
+    for path, answer in answers.items():
+        shown = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
+        assert_same_form(shown["example"], answer, path)
+    request = {
+        "dataset_id": "motorcycle",
+        "queries": [[15.0], [25.0], [35.0]],
+        "fit": {"method": "knn"},
+    }
+    answer = fresh.post("/predict", json=request).json()
+    shown = DOCUMENT["paths"]["/predict"]["post"]["responses"]["200"]["content"]
+    example = shown["application/json"]["example"]
+    assert answer["mean"] == pytest.approx(example.pop("mean"), rel=1e-12)
+    assert_same_form(example, answer, "/predict")
+    assert example["fit"] == answer["fit"]
+
+
+def assert_same_form(shown: Any, answer: Any, where: str) -> None:
+    """Compare the members, and the numbers to the digits shown; sizes and digests may differ."""
+    if isinstance(shown, dict):
+        assert set(shown) <= set(answer), where
+        for name, member in shown.items():
+            if name not in ("memory_budget_bytes", "digest", "workers"):
+                assert_same_form(member, answer[name], f"{where} {name}")
+    elif isinstance(shown, list):
+        for one, other in zip(shown, answer, strict=True):
+            assert_same_form(one, other, where)
+    elif isinstance(shown, float):
+        assert answer == pytest.approx(shown, rel=1e-3), where
+    else:
+        assert answer == shown, where
+
+
+def test_the_documented_statuses_are_those_that_occur(api: httpx.Client) -> None:
+    responses = DOCUMENT["paths"]["/predict"]["post"]["responses"]
+    assert {"200", "400", "404", "406", "413", "415", "422", "503", "504"} == set(responses)
+    problem(api.post("/predict", json={}), 422)
