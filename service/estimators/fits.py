@@ -139,7 +139,7 @@ def rows_listed(fit: Fit, m: int, n: int) -> int | None:
 
 
 def default_n_neighbors(n: int, d: int) -> int:
-    """Return how many neighbours are taken where nobody chose:
+    """Return how many neighbours are taken where nobody chose.
 
         k = clip(½ n^(4 / (4 + d)), 5 (d + 1), 500), and at most n
 
