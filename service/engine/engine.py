@@ -15,6 +15,7 @@ from service.domain.prediction import Prediction
 from service.engine.limits import Limits
 from service.engine.plan import Plan, choose
 from service.engine.workers.base import Task, Worker
+from service.engine.workers.priority import yield_to_the_event_loop
 from service.estimators.fits import AnyFit, Auto, Fit, resolved
 from service.storage.store import DatasetStore, return_freed_memory
 
@@ -93,7 +94,9 @@ class Engine:
         self._backend = backend
         self._device = device
         self._cores = cores
-        self._aside = ThreadPoolExecutor(ASIDE_THREADS, thread_name_prefix="nearfit-aside")
+        self._aside = ThreadPoolExecutor(
+            ASIDE_THREADS, "nearfit-aside", initializer=yield_to_the_event_loop
+        )
         self._appending: dict[str, asyncio.Lock] = {}
         self._pending = 0
         self._is_closed = False

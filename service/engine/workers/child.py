@@ -23,6 +23,7 @@ from service.engine.prepared import PreparedCache
 from service.engine.task import SerialBlocks, run_task
 from service.engine.workers import messages
 from service.engine.workers.base import Task
+from service.engine.workers.priority import yield_to_the_event_loop
 
 _PR_SET_PDEATHSIG = 1
 
@@ -32,6 +33,8 @@ def main(descriptor: int) -> None:
     # Ctrl-C goes to every process of the terminal, but it is the parent that decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _end_with_parent()
+    # Before KeOps starts its threads, which inherit it.
+    yield_to_the_event_loop()
     inbox = _Inbox(Connection(descriptor))
     start = inbox.next()
     try:

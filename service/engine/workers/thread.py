@@ -14,6 +14,7 @@ from service.domain.prediction import Prediction
 from service.engine.prepared import PreparedCache
 from service.engine.task import SerialBlocks, run_task
 from service.engine.workers.base import Task
+from service.engine.workers.priority import yield_to_the_event_loop
 
 T = TypeVar("T")
 
@@ -90,8 +91,12 @@ class ThreadWorker:
         self._cores = cores
         self._cache = PreparedCache(prepared_budget_bytes)
         self._warm_up = warm_up
-        self._tasks = ThreadPoolExecutor(TASK_THREADS, thread_name_prefix="nearfit-task")
-        self._blocks = ThreadPoolExecutor(cores, thread_name_prefix="nearfit-block")
+        self._tasks = ThreadPoolExecutor(
+            TASK_THREADS, "nearfit-task", initializer=yield_to_the_event_loop
+        )
+        self._blocks = ThreadPoolExecutor(
+            cores, "nearfit-block", initializer=yield_to_the_event_loop
+        )
         self._warm: Future[None] | None = None
 
     @property
