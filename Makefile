@@ -4,6 +4,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+COMPILABLE := $(VENV)/.compilable
 
 .PHONY: help install serve demo test lint unit openapi pictures clean
 
@@ -20,10 +21,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 		--constraint constraints.txt --editable '.[keops,dev]'
 	@touch $@
 
-serve: $(INSTALLED) ## Start the service with the sample dataset
+# Numba looks at the file of a compiled function only, not at those it calls in other files.
+$(COMPILABLE): $(INSTALLED) $(wildcard service/backends/native/*.py service/api/*.py)
+	@find service -name '*.nb[ic]' -delete
+	@touch $@
+
+serve: $(COMPILABLE) ## Start the service with the sample dataset
 	$(BIN)/nearfit serve
 
-demo: $(INSTALLED) ## Predict on real data over HTTP, and stop
+demo: $(COMPILABLE) ## Predict on real data over HTTP, and stop
 	$(BIN)/nearfit demo
 
 test: lint unit ## Everything: lint, types, contracts, tests
@@ -34,7 +40,7 @@ lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/mypy --strict service tests
 	$(BIN)/lint-imports
 
-unit: $(INSTALLED) ## The tests alone
+unit: $(COMPILABLE) ## The tests alone
 	$(BIN)/python -m pytest
 
 openapi: $(INSTALLED) ## Write openapi/openapi.json anew

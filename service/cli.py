@@ -3,7 +3,8 @@
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -29,16 +30,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         settings = Settings(**given)
     except ValidationError as refused:
         for error in refused.errors():
-            name = ".".join(str(part) for part in error["loc"])
-            # An option stands in the arguments, all else in the environment.
-            source = f"--{name}" if name in given else f"NEARFIT_{name.upper()}"
-            print(f"nearfit: {source} is {error['input']!r}: {error['msg']}", file=sys.stderr)
+            print(f"nearfit: {_complaint(error, given)}", file=sys.stderr)
         return USAGE_ERROR
     if options.command == "demo":
         from service.demo import run_demo  # its table and client are for this command alone
 
         return run_demo(settings)
     return _serve(settings)
+
+
+def _complaint(error: Mapping[str, Any], given: Container[str]) -> str:
+    """Return what is wrong with a setting, named as the person who set it knows it."""
+    if not error["loc"]:
+        return f"the settings contradict each other: {error['msg'].removeprefix('Value error, ')}"
+    name = str(error["loc"][0])
+    # An option stands in the arguments, all else in the environment.
+    source = f"--{name}" if name in given else f"NEARFIT_{name.upper()}"
+    return f"{source} is {error['input']!r}: {error['msg']}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="More settings are environment variables, NEARFIT_…; see docs/http.md.",
     )
     parser.add_argument("--version", action="version", version=f"nearfit {__version__}")
-    commands = parser.add_subparsers(dest="command", title="commands", metavar="")
+    commands = parser.add_subparsers(dest="command", title="commands", metavar="command")
     serve = commands.add_parser("serve", help="start the service and keep it running")
     serve.add_argument("--host", help="address to listen on (default 127.0.0.1)")
     serve.add_argument("--port", help="port to listen on, 0 for a free one (default 8000)")
@@ -66,7 +74,7 @@ def _serve(settings: Settings) -> int:
     except OSError as error:
         print(
             f"nearfit: cannot listen on {settings.host}:{settings.port} "
-            f"({error.strerror or error}); choose another with --port.",
+            f"({error.strerror or error}); choose another with --host and --port.",
             file=sys.stderr,
         )
         return 1

@@ -5,10 +5,10 @@ Only `main` and `cli` read it; everything below them is given plain values.
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import psutil
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 CGROUP_MEMORY_LIMITS = (
@@ -89,10 +89,16 @@ class Settings(BaseSettings):
         "includes `neighbors`.",
     )
     default_timeout_s: float = Field(
-        30.0, gt=0, description="Seconds that a prediction may take when the request does not say."
+        30.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds that a prediction may take when the request does not say.",
     )
     max_timeout_s: float = Field(
-        300.0, gt=0, description="Seconds: the largest `timeout_s` that a request may ask for."
+        300.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds: the largest `timeout_s` that a request may ask for.",
     )
     max_pending_requests: int = Field(
         2_000, gt=0, description="Predictions that may wait or run at once; more get 503."
@@ -103,8 +109,20 @@ class Settings(BaseSettings):
         "`~/.cache/nearfit`.",
     )
     shutdown_grace_s: float = Field(
-        30.0, ge=0, description="Seconds that requests in flight get to finish at shutdown."
+        30.0,
+        ge=0,
+        le=3600,
+        description="Seconds that requests in flight get to finish at shutdown.",
     )
     sample: bool = Field(
         True, description="Whether to load the sample dataset `motorcycle` at the start."
     )
+
+    @model_validator(mode="after")
+    def _check_timeouts(self) -> Self:
+        if self.default_timeout_s > self.max_timeout_s:
+            raise ValueError(
+                f"default_timeout_s is {self.default_timeout_s:g}, above max_timeout_s, "
+                f"{self.max_timeout_s:g}"
+            )
+        return self

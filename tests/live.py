@@ -1,8 +1,13 @@
 """A running service, asked over HTTP as any client would."""
 
+import os
+import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -25,6 +30,33 @@ def live_client(**settings: Any) -> Iterator[httpx.Client]:
     ):
         wait_until_ready(client)
         yield client
+
+
+@contextmanager
+def live_process(**environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Start `nearfit serve` on a free port; give the process and its URL."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "service.cli", "serve", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert process.stderr is not None
+    try:
+        found = re.search(r"http://\S+", process.stderr.readline())
+        assert found
+        yield process, found.group()
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that this one has started and that still run."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def wait_until_ready(client: httpx.Client) -> None:

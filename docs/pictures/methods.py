@@ -86,7 +86,8 @@ def main(target: Path) -> None:
     label(grid[0, 0])
     figure.tight_layout(w_pad=2.0, h_pad=1.6)
     text = io.StringIO()
-    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(text, format="svg", transparent=True, metadata=nothing)
     target.write_text(LONG_NUMBER.sub(r"\1", text.getvalue()), encoding="utf-8")
 
 

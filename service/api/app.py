@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.api import datasets, docs_page, health, predictions
@@ -14,6 +15,19 @@ from service.api.openapi import TITLE, cached_openapi
 from service.api.request_id import RequestIds
 from service.api.state import State, Summaries
 from service.engine.engine import Engine
+
+
+class HeadAsGet:
+    """Answer HEAD as GET; the server leaves the body out. Some monitors ask that way."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        await self._app(scope, receive, send)
 
 
 def build_app(open_engine: Callable[[], Engine], max_body_bytes: int) -> FastAPI:
@@ -41,6 +55,7 @@ def build_app(open_engine: Callable[[], Engine], max_body_bytes: int) -> FastAPI
         redirect_slashes=False,
         lifespan=lifespan,
         middleware=[
+            Middleware(HeadAsGet),
             Middleware(RequestIds),
             Middleware(BodyLimit, max_body_bytes=max_body_bytes),
             Middleware(UnexpectedErrors),

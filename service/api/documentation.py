@@ -105,10 +105,12 @@ def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str
             "format": "binary",
             "description": "A CSV file; its first line names the columns.",
         },
-        "name": {"type": "string", "description": "A label for people."},
+        # Swagger UI fills in the defaults, and would fill in "string" without them.
+        "name": {"type": "string", "default": "", "description": "A label for people."},
         "target": {
             "type": "array",
             "items": {"type": "string"},
+            "default": [],
             "description": "The column to predict, or several. Default: the last column.",
         },
     }
@@ -135,11 +137,14 @@ def _file_body(
         Format.CSV: {"type": "string", "description": "Names of columns, then numbers."},
         Format.FORM: {"type": "object", "properties": fields, "required": ["file"]},
     }
-    content = {
+    content: dict[str, dict[str, Any]] = {
         media_type.value: {"schema": schema}
         | ({"examples": examples[media_type]} if media_type in examples else {})
         for media_type, schema in schemas.items()
     }
+    if "target" in fields:
+        # One part of the form for each, where Swagger UI would join them with commas.
+        content[Format.FORM]["encoding"] = {"target": {"style": "form", "explode": True}}
     return {"requestBody": {"required": True, "content": content}}
 
 

@@ -59,7 +59,7 @@ PREDICTIONS: Final = {
 PREDICTION_ANSWER: Final = {
     "dataset_id": SAMPLE,
     "dataset_version": 1,
-    "fit": {"metric": "euclidean", "method": "knn", "n_neighbors": 5, "weights": "uniform"},
+    "fit": {"method": "knn", "metric": "euclidean", "n_neighbors": 5, "weights": "uniform"},
     "mean": [-7.22, -58.42, 15.0],
     "target_names": ["accel"],
     "issues": [],

@@ -39,7 +39,7 @@ def body_refusal(error: ValidationError, model: type[BaseModel], document: Any) 
     for found in error.errors(include_url=False):
         path = _path_in(document, found["loc"], found["type"])
         known = _fields_at(model, document, path[:-1])
-        detail = _sentence(found, path[-1] if path else None, known)
+        detail = _sentence(found, _name_of(path), known)
         faults.append(FieldFault(_pointer(path), detail))
     return refusal(faults)
 
@@ -78,7 +78,16 @@ def shown(value: Any) -> str:
     return repr(value)[:SHOWN_CHARACTERS]
 
 
-def _sentence(found: Mapping[str, Any], name: str | int | None, known: Iterable[str]) -> str:
+def _name_of(path: Sequence[str | int]) -> str | None:
+    """Return what a person would call the value: its field, and its place in a list."""
+    if not path:
+        return None
+    if isinstance(path[-1], int) and len(path) > 1:
+        return f"{path[-2]}[{path[-1]}]"
+    return str(path[-1])
+
+
+def _sentence(found: Mapping[str, Any], name: str | None, known: Iterable[str]) -> str:
     """Return what is wrong with one value, and what would be right."""
     kind, value, limits = found["type"], shown(found.get("input")), found.get("ctx", {})
     if kind in BOUNDS:
@@ -100,7 +109,9 @@ def _sentence(found: Mapping[str, Any], name: str | int | None, known: Iterable[
         case "finite_number":
             return f"{name} is not a finite number; send one."
         case _:
-            return f"{found['msg']}; got {value}." if name is not None else f"{found['msg']}."
+            # Of a whole object the value says nothing.
+            is_said = name is not None and not isinstance(found.get("input"), Mapping)
+            return f"{found['msg']}; got {value}." if is_said else f"{found['msg']}."
 
 
 def _unknown_field(name: str, known: list[str]) -> str:

@@ -1,14 +1,12 @@
 """CSV to columns of numbers, or to one sentence that says which cell is at fault.
 
-The fast path is pyarrow, which holds no GIL. It knows that something is wrong, not where; then
-the text is read once more, line by line, up to the first fault. That is slow, and only for files
-that are refused.
+The fast path is pyarrow, which holds no GIL. It knows that something is wrong, not where; then it
+reads the text once more in blocks, and the first block that it cannot take is read line by line.
 """
 
 import csv
-import io
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -16,17 +14,13 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from service.api.faults import closest, shown
+from service.api.table_faults import DELIMITERS, NUMBER, first_fault
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput, MalformedBody
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
-DELIMITERS: Final = ",;\t"
 LONGEST_HEADER_BYTES: Final = 2**20
-NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
-MISSING: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."})
-INFINITE: Final = frozenset({"inf", "infinity"})
 
 
 class Table:
@@ -128,7 +122,13 @@ def read_table(text: memoryview) -> Table:
     names = _column_names(header, delimiter, line)
     columns = _arrow_columns(rest, names, delimiter)
     if columns is None:
-        raise _first_fault(rest, names, delimiter, line)
+        raise first_fault(
+            rest,
+            names,
+            delimiter,
+            line,
+            lambda block: _arrow_columns(block, names, delimiter) is not None,
+        )
     if columns.num_rows == 0:
         raise InvalidInput.at(
             f"cell={line + 1},1",
@@ -221,52 +221,3 @@ def _arrow_columns(text: memoryview, names: tuple[str, ...], delimiter: str) -> 
         ):
             return None
     return columns
-
-
-def _first_fault(
-    text: memoryview, names: tuple[str, ...], delimiter: str, header_line: int
-) -> InvalidInput | MalformedBody:
-    """Return the error for the first line that pyarrow could not take."""
-    lines = io.TextIOWrapper(pa.BufferReader(pa.py_buffer(text)), encoding="utf-8", newline="")
-    reader = csv.reader(lines, delimiter=delimiter)
-    try:
-        for cells in reader:
-            line = header_line + reader.line_num
-            if cells and len(cells) != len(names):
-                return InvalidInput.at(
-                    f"cell={line},1",
-                    f"Line {line} has {len(cells)} cells, but the first line has {len(names)} "
-                    f"names{_unlike(delimiter, cells)}; every line needs one cell a column.",
-                )
-            for detail, j in _cell_faults(cells, names):
-                return InvalidInput.at(f"cell={line},{j + 1}", f"Line {line}, {detail}")
-    except UnicodeDecodeError:
-        line = header_line + reader.line_num
-        return MalformedBody(f"The file is not UTF-8 near line {line}; save it as UTF-8.")
-    except csv.Error as error:
-        return MalformedBody(f"Line {header_line + reader.line_num} is not CSV: {error}.")
-    return MalformedBody("The file is not CSV with lines of numbers: a quote may not be closed.")
-
-
-def _unlike(delimiter: str, cells: list[str]) -> str:
-    others = [sign for sign in DELIMITERS if sign != delimiter and any(sign in c for c in cells)]
-    names = {",": "comma", ";": "semicolon", "\t": "tab"}
-    return f" separated by a {names[delimiter]}" if others else ""
-
-
-def _cell_faults(cells: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
-    """Yield what is wrong with the cells of a line, and in which column."""
-    for j, cell in enumerate(cells):
-        text = cell.strip(" \t")
-        column = f"column {shown(names[j])}"
-        if text.lower() in MISSING:
-            what = "is empty" if not text else f"has {shown(text)} for a missing value"
-            yield f"{column} {what}; drop the line, or fill in a number.", j
-        elif text.lower().lstrip("+-") in INFINITE:
-            yield f"{column} is {shown(text)}; it must be a finite number.", j
-        elif DECIMAL_COMMA.fullmatch(text):
-            yield f"{column} is {shown(text)}; write decimals with a point.", j
-        elif not NUMBER.fullmatch(text):
-            yield f"{column} is {shown(text)}, a text; leave the column out, or encode it.", j
-        elif not np.isfinite(float(text)):
-            yield f"{column} is {shown(text)}, too large for a double; change its unit.", j

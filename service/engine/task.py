@@ -79,10 +79,15 @@ class SerialBlocks:
     def check(self) -> None:
         """Raise `DeadlineExceeded` if the time of the task is over."""
         if time.monotonic() > self._deadline or (self._cancelled and self._cancelled()):
-            raise DeadlineExceeded(
-                "The prediction took longer than its time: send fewer queries, a larger "
-                "timeout_s, or a fit that looks at fewer rows (n_neighbors)."
-            )
+            raise too_late()
+
+
+def too_late() -> DeadlineExceeded:
+    """Return the error for a task whose time is over."""
+    return DeadlineExceeded(
+        "The prediction took longer than its time: send fewer queries, a larger timeout_s, or a "
+        "fit that looks at fewer rows (n_neighbors)."
+    )
 
 
 def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks) -> Prediction:
@@ -110,6 +115,10 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
     predict = _within_limit(task, _predictor(task, rows.resident, cache, backend, blocks))
     prediction = concatenated(blocks(lambda part: predict(q[part]), len(q), task.block_size))
     outside = np.any((q < rows.low) | (q > rows.high), axis=1)
+    for issue in prediction.issues:
+        # Nothing was extrapolated where there is no answer, and once is enough to say so.
+        if issue.status in (Status.NO_SUPPORT, Status.EXTRAPOLATED):
+            outside[issue.queries] = False
     return replace(
         prediction,
         issues=prediction.issues + issues_where(outside, Status.EXTRAPOLATED, OUTSIDE),

@@ -36,7 +36,7 @@ def predict(
     w = _weights(found.distances) if fit.weights == "distance" else np.ones((m, k))
     total = ordered_sum(w)
     weights = w / total[:, None]
-    mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
+    mean = ordered_sum(w[:, :, None] * rows.y[found.rows]) / total[:, None]
     carries = weights > 0
     return Prediction(
         mean,

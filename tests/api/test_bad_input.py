@@ -103,21 +103,21 @@ def test_a_request_that_is_no_http_does_not_disturb(api: httpx.Client) -> None:
 def test_limits_on_numbers_name_the_limit(small: httpx.Client) -> None:
     wide: dict[str, Any] = {"x": [[1, 2, 3, 4]] * 2, "y": [1, 2]}
     many_targets = {"x": [1, 2], "y": [[1, 2, 3]] * 2}
-    request: dict[str, Any]
-    for request, pointer, limit in [
+    for upload, pointer, limit in (
         (wide, "/x", "max_features"),
         (many_targets, "/y", "max_targets"),
-    ]:
-        found = problem(small.post("/datasets", json=request), 422)
+    ):
+        found = problem(small.post("/datasets", json=upload), 422)
         assert pointers(found) == [pointer]
         assert limit in found["detail"]
-        inline = {"dataset": request, "queries": [[1, 2, 3, 4]]}
+        inline = {"dataset": upload, "queries": [[1, 2, 3, 4]]}
         found = problem(small.post("/predict", json=inline), 422)
         assert pointers(found) == [f"/dataset{pointer}"]
-    for request, pointer, limit in [
+    too_much: list[tuple[dict[str, Any], str, str]] = [
         ({"queries": [1, 2, 3, 4, 5, 6]}, "/queries", "max_queries"),
         ({"queries": [1], "timeout_s": 11}, "/timeout_s", "max_timeout_s"),
-    ]:
+    ]
+    for request, pointer, limit in too_much:
         found = problem(small.post("/predict", json={"dataset_id": "motorcycle", **request}), 422)
         assert pointers(found) == [pointer]
         assert limit in found["detail"]

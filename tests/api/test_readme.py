@@ -1,4 +1,7 @@
-"""The commands in README.md and docs/http.md, run as written: each gives the output shown there."""
+"""The commands in README.md and docs/http.md, run as written: each gives the output shown there.
+
+After a change of the output that is meant, `python -m tests.api.test_readme` writes it anew.
+"""
 
 import argparse
 import re
@@ -12,6 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.api.errors import STATUS_CODES, problem_type
 from tests.live import live_client
 
 ROOT = Path(__file__).parents[2]
@@ -30,21 +34,19 @@ class Example:
     output: str
 
 
-def examples(text: str) -> Iterator[Example]:
-    """Yield the curl commands of the page's blocks, each with the lines up to the next one."""
-    for block in BLOCK.findall(text):
-        lines = block.splitlines()
-        while lines:
-            command = lines.pop(0)
-            assert command.startswith("$ "), f"'{command}' is neither a command nor its output"
-            command = command[2:]
-            while not is_complete(command):
-                command += "\n" + lines.pop(0)
-            output = []
-            while lines and not lines[0].startswith("$ "):
-                output.append(lines.pop(0))
-            if command.startswith("curl "):
-                yield Example(command, "\n".join(output))
+def examples(block: str) -> Iterator[Example]:
+    """Yield the commands of a block, each with the lines up to the next one."""
+    lines = block.splitlines()
+    while lines:
+        command = lines.pop(0)
+        assert command.startswith("$ "), f"'{command}' is neither a command nor its output"
+        command = command[2:]
+        while not is_complete(command):
+            command += "\n" + lines.pop(0)
+        output = []
+        while lines and not lines[0].startswith("$ "):
+            output.append(lines.pop(0))
+        yield Example(command, "\n".join(output))
 
 
 def is_complete(command: str) -> bool:
@@ -107,20 +109,38 @@ def file_at(argument: str) -> bytes:
 
 
 Sender = Callable[[str, httpx.Client], str]
-SENDERS: list[Sender] = [by_httpx] + ([by_curl] if shutil.which("curl") else [])
+SENDERS: list[Sender] = [by_httpx, by_curl] if shutil.which("curl") else [by_httpx]
+
+
+def answered(example: Example, send: Sender, client: httpx.Client) -> Example:
+    """Return the example with the output that it has now."""
+    if not example.command.startswith("curl "):
+        return example
+    return Example(example.command, send(example.command, client).rstrip("\n"))
 
 
 @pytest.mark.parametrize("page", PAGES)
 @pytest.mark.parametrize("send", SENDERS)
 def test_each_command_gives_the_output_shown(page: str, send: Sender) -> None:
-    shown = list(examples((ROOT / page).read_text(encoding="utf-8")))
+    blocks = BLOCK.findall((ROOT / page).read_text(encoding="utf-8"))
+    shown = [
+        example
+        for block in blocks
+        for example in examples(block)
+        if example.command.startswith("curl ")
+    ]
     assert shown
     with live_client() as client:
-        given = [
-            Example(example.command, send(example.command, client).rstrip("\n"))
-            for example in shown
-        ]
-    assert given == shown
+        assert [answered(example, send, client) for example in shown] == shown
+
+
+def test_each_problem_is_documented_with_its_status() -> None:
+    rows = re.findall(
+        r"^\| (\d{3}) \| `([\w-]+)` \|", (ROOT / "docs/http.md").read_text("utf-8"), re.M
+    )
+    documented = {f"urn:nearfit:problem:{name}": int(status) for status, name in rows}
+    for error, status in STATUS_CODES.items():
+        assert documented[problem_type(error.__name__)] == status
 
 
 @pytest.mark.parametrize(
@@ -130,3 +150,23 @@ def test_each_link_leads_to_a_file(page: str) -> None:
     path = ROOT / page
     targets = LINK.findall(path.read_text(encoding="utf-8"))
     assert [target for target in targets if not (path.parent / target).exists()] == []
+
+
+def write_outputs(page: str) -> None:
+    """Replace the outputs on the page by those of a service started for it."""
+    with live_client() as client:
+
+        def anew(block: re.Match[str]) -> str:
+            found = [answered(example, by_httpx, client) for example in examples(block[1])]
+            lines = [
+                f"$ {e.command}\n{e.output}\n" if e.output else f"$ {e.command}\n" for e in found
+            ]
+            return block[0].replace(block[1], "".join(lines))
+
+        path = ROOT / page
+        path.write_text(BLOCK.sub(anew, path.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    for name in PAGES:
+        write_outputs(name)

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from tests.live import live_client, upload, wait_until_ready
+from tests.live import children, live_process, upload, wait_until_ready
 
 pytestmark = pytest.mark.keops
 
@@ -22,9 +21,19 @@ QUICK = {"queries": [[15.0]], "dataset_id": "motorcycle", "fit": {"method": "knn
 
 
 @pytest.fixture(scope="module")
-def client() -> Iterator[httpx.Client]:
-    with live_client(backend="keops", threads=1) as client:
-        yield client
+def service() -> Iterator[tuple[int, httpx.Client]]:
+    """The process of a service on KeOps, whose one child is the worker, and a client."""
+    with (
+        live_process(NEARFIT_BACKEND="keops") as (process, url),
+        httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
+    ):
+        wait_until_ready(client)
+        yield process.pid, client
+
+
+@pytest.fixture(scope="module")
+def client(service: tuple[int, httpx.Client]) -> httpx.Client:
+    return service[1]
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +48,9 @@ def long(client: httpx.Client) -> dict[str, Any]:
     }
 
 
-def worker_pid() -> int:
-    """Return the process of the KeOps worker; the service runs in this process."""
-    (worker,) = [
-        child for child in psutil.Process().children() if sys.executable in child.cmdline()
-    ]
-    return worker.pid
+def worker_pid(service: tuple[int, httpx.Client]) -> int:
+    (worker,) = children(service[0])
+    return worker
 
 
 class Asking(threading.Thread):
@@ -84,11 +90,11 @@ def test_others_are_served_while_it_computes_and_a_deadline_frees_it(
 
 
 def test_a_killed_worker_costs_one_answer_and_no_dataset(
-    client: httpx.Client, long: dict[str, Any]
+    service: tuple[int, httpx.Client], client: httpx.Client, long: dict[str, Any]
 ) -> None:
     asking = Asking(client, long)
     time.sleep(1.5)
-    killed = worker_pid()
+    killed = worker_pid(service)
     os.kill(killed, signal.SIGKILL)
     lost = asking.result()
     assert lost.status_code == 503
@@ -96,7 +102,7 @@ def test_a_killed_worker_costs_one_answer_and_no_dataset(
     assert lost.json()["type"].endswith("worker-lost")
     assert client.get("/livez").status_code == 200
     wait_until_ready(client)
-    assert worker_pid() != killed
+    assert worker_pid(service) != killed
     assert client.get(f"/datasets/{long['dataset_id']}").json()["rows"] == 200_000
     again = {**long, "queries": long["queries"][:10], "include": ["diagnostics"]}
     answer = client.post("/predict", json=again, timeout=60)
@@ -105,16 +111,16 @@ def test_a_killed_worker_costs_one_answer_and_no_dataset(
 
 
 def test_a_deleted_dataset_leaves_the_worker_too(
-    client: httpx.Client, long: dict[str, Any]
+    service: tuple[int, httpx.Client], client: httpx.Client, long: dict[str, Any]
 ) -> None:
     few = {**long, "queries": long["queries"][:5]}
     assert client.post("/predict", json=few, timeout=60).status_code == 200
-    held = psutil.Process(worker_pid()).memory_info().rss
+    held = psutil.Process(worker_pid(service)).memory_info().rss
     assert client.delete(f"/datasets/{long['dataset_id']}").status_code == 204
     until = time.monotonic() + 10
     while time.monotonic() < until:
         assert client.post("/predict", json=QUICK).status_code == 200  # it looks at its messages
-        if psutil.Process(worker_pid()).memory_info().rss < held - 5_000_000:
+        if psutil.Process(worker_pid(service)).memory_info().rss < held - 5_000_000:
             return
         time.sleep(0.1)
     pytest.fail("the worker still holds the memory of the deleted dataset")

@@ -1,49 +1,19 @@
 """The service as a process: it says where it answers, and ends cleanly."""
 
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 
-from tests.live import wait_until_ready
-
-
-@contextmanager
-def serving(**environment: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Start `nearfit serve` on a free port; give the process and its URL."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "service.cli", "serve", "--port", "0"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **environment},
-    )
-    assert process.stderr is not None
-    try:
-        found = re.search(r"http://\S+", process.stderr.readline())
-        assert found
-        yield process, found.group()
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        process.stderr.close()
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that this one has started and that still run."""
-    tasks = Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
+from tests.live import children, live_process, wait_until_ready
 
 
 def is_running(pid: int) -> bool:
@@ -64,7 +34,7 @@ def test_a_signal_lets_requests_in_flight_finish(number: signal.Signals) -> None
         "fit": {"method": "kriging", "length_scale": 0.3, "alpha": 0.1},
     }
     answers: list[int] = []
-    with serving() as (process, url), httpx.Client(base_url=url, timeout=60) as client:
+    with live_process() as (process, url), httpx.Client(base_url=url, timeout=60) as client:
         wait_until_ready(client)
         asking = threading.Thread(
             target=lambda: answers.append(client.post("/predict", json=body).status_code)
@@ -84,7 +54,10 @@ def test_a_signal_lets_requests_in_flight_finish(number: signal.Signals) -> None
 @pytest.mark.keops
 def test_the_worker_process_and_its_memory_end_with_the_service() -> None:
     shared_before = set(os.listdir("/dev/shm"))
-    with serving(NEARFIT_BACKEND="keops") as (process, url), httpx.Client(base_url=url) as client:
+    with (
+        live_process(NEARFIT_BACKEND="keops") as (process, url),
+        httpx.Client(base_url=url) as client,
+    ):
         wait_until_ready(client)
         body = {"dataset_id": "motorcycle", "queries": [[15.0]], "fit": {"method": "knn"}}
         assert client.post("/predict", json=body, timeout=30).status_code == 200
@@ -101,7 +74,10 @@ def test_the_worker_process_and_its_memory_end_with_the_service() -> None:
 
 @pytest.mark.keops
 def test_the_worker_process_ends_even_when_the_service_is_killed() -> None:
-    with serving(NEARFIT_BACKEND="keops") as (process, url), httpx.Client(base_url=url) as client:
+    with (
+        live_process(NEARFIT_BACKEND="keops") as (process, url),
+        httpx.Client(base_url=url) as client,
+    ):
         wait_until_ready(client)
         workers = children(process.pid)
         process.kill()

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from service.cli import main
+from service.engine.limits import Limits
+from service.main import limits_of
 from service.settings import Settings
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
@@ -32,7 +34,7 @@ def test_each_setting_says_what_it_is(name: str) -> None:
     assert (Settings.model_fields[name].description or "").endswith(".")
 
 
-@pytest.mark.parametrize("name", Settings.model_fields.keys() - FREE_TEXT)
+@pytest.mark.parametrize("name", [n for n in Settings.model_fields if n not in FREE_TEXT])
 def test_a_wrong_value_is_refused_in_one_line(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -50,7 +52,7 @@ def test_a_wrong_option_is_refused_under_its_name(capsys: pytest.CaptureFixture[
 
 
 def test_an_unknown_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="^2$"):
+    with pytest.raises(SystemExit, match=r"^2$"):
         main(["bake"])
     assert "Traceback" not in capsys.readouterr().err
 
@@ -66,3 +68,41 @@ def test_each_wrong_value_has_its_line(
         "nearfit: NEARFIT_PORT",
         "nearfit: NEARFIT_DEFAULT_TIMEOUT_S",
     ]
+
+
+def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEARFIT_PORT", "9000")
+    monkeypatch.setenv("NEARFIT_MAX_QUERIES", "7")
+    monkeypatch.setenv("NEARFIT_SAMPLE", "false")
+    settings = Settings()
+    assert (settings.port, settings.max_queries, settings.sample) == (9000, 7, False)
+    assert limits_of(settings).max_queries == 7
+
+
+def test_the_cache_follows_the_desktop_standard(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "/elsewhere")
+    assert Settings().cache_dir == Path("/elsewhere/nearfit")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert Settings().cache_dir == Path.home() / ".cache" / "nearfit"
+
+
+def test_the_defaults_are_those_of_the_limits() -> None:
+    budget = Settings().memory_budget_bytes
+    assert limits_of(Settings()) == Limits(memory_budget_bytes=budget)
+
+
+def test_a_number_that_never_ends_is_no_time(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEARFIT_SHUTDOWN_GRACE_S", "inf")
+    monkeypatch.setenv("NEARFIT_MAX_TIMEOUT_S", "inf")
+    assert main(["serve"]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 2
+
+
+def test_a_default_above_the_cap_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEARFIT_DEFAULT_TIMEOUT_S", "500")
+    assert main(["serve"]) == 2
+    assert "default_timeout_s is 500, above max_timeout_s, 300" in capsys.readouterr().err

@@ -59,6 +59,7 @@ class _Method(RequestModel):
     # The answer has the same form, and a client may send it back as it is.
     model_config = ConfigDict(title="Fit")
 
+    method: str  # named here so that it is written first
     metric: MetricField = "euclidean"
 
     @property

@@ -167,7 +167,7 @@ class DiagnosticsItem(AnswerModel):
 class SolverItem(AnswerModel):
     """How the linear system of a kriging fit over all rows was solved."""
 
-    method: str = Field(description="`cholesky`, `low_rank` or `conjugate_gradient`.")
+    method: str = Field(description="`cholesky` or `conjugate_gradient`.")
     iterations: int
     relative_residual: float = Field(description="Of the true residual, computed anew.")
     jitter: float = Field(description="Added to alpha to make the system solvable; 0 as a rule.")

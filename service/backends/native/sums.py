@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 from service.backends.base import LEAST_EXPONENT
-from service.backends.native.tree import box_distance_sq, row_distance_sq
+from service.backends.native.tree import STACK, row_distance_sq, rows_in_reach
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
@@ -104,43 +104,24 @@ def compact_moments(
     count: Rows,
 ) -> None:
     """Sum over the rows with u ≤ 1, found through the tree."""
-    nodes = bounds.shape[0]
-    stack = np.empty(128, dtype=np.int64)
+    stack = np.empty(STACK, dtype=np.int64)
     phi = np.empty(gram.shape[1])
-    chosen = np.empty(BLOCK_ROWS, dtype=np.int64)
-    weights = np.empty(BLOCK_ROWS)
+    places, weights = np.empty(x.shape[0], dtype=np.int64), np.empty(x.shape[0])
     for query in range(q.shape[0]):
-        point, middle, h = q[query], center[query], bandwidth[query]
-        query_gram, query_rhs = gram[query], rhs[query]
-        size, found, squares = 0, 0, 0.0
-        stack[0], depth = 0, 1
-        while depth > 0:
-            depth -= 1
-            node = stack[depth]
-            if np.sqrt(box_distance_sq(boxes, node, point)) > h:
-                continue
-            left = 2 * node + 1
-            if left < nodes:
-                stack[depth], stack[depth + 1] = left + 1, left
-                depth += 2
-                continue
-            for i in range(bounds[node, 0], bounds[node, 1]):
-                distance = np.sqrt(row_distance_sq(x, i, point))
-                if distance <= h:
-                    w = compact_weight(kernel, distance / h)
-                    if w > 0.0:
-                        chosen[size], weights[size] = i, w
-                        size += 1
-                        squares += w * w
-                        if size == BLOCK_ROWS:
-                            _add_rows(
-                                x, y, chosen, weights, size, middle, h, phi, degree,
-                                query_gram, query_rhs,
-                            )  # fmt: skip
-                            found, size = found + size, 0
-        _add_rows(x, y, chosen, weights, size, middle, h, phi, degree, query_gram, query_rhs)
-        count[query], weight_sq[query] = found + size, squares
-        _mirror(query_gram)
+        h = bandwidth[query]
+        found = rows_in_reach(x, bounds, boxes, q[query], h, stack, places, weights)
+        size, squares = 0, 0.0
+        for i in range(found):
+            w = compact_weight(kernel, weights[i] / h)  # a distance until here
+            if w > 0.0:
+                places[size], weights[size] = places[i], w
+                size += 1
+                squares += w * w
+        count[query], weight_sq[query] = size, squares
+        _add_rows(
+            x, y, places, weights, size, center[query], h, phi, degree, gram[query], rhs[query]
+        )
+        _mirror(gram[query])
 
 
 @njit(nogil=True, cache=True)

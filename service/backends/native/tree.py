@@ -19,6 +19,7 @@ from numba import njit
 from service.domain.arrays import Floats, Rows
 
 LEAF_ROWS = 24  # the fastest of 8, 16, 24, 32, 64 for k = 32 in three dimensions
+STACK = 128  # nodes waiting: at most one a level, and 2^64 rows have 64 levels
 MAX_TREE_FEATURES = 20  # beyond, nearly every leaf is visited and one scan is faster
 
 
@@ -172,8 +173,8 @@ def nearest(
     """Fill distances and rows (m, k) with the k nearest of each query."""
     k = distances.shape[1]
     nodes = bounds.shape[0]
-    stack = np.empty(128, dtype=np.int64)
-    stack_bound = np.empty(128)
+    stack = np.empty(STACK, dtype=np.int64)
+    stack_bound = np.empty(STACK)
     for query in range(q.shape[0]):
         point, best, best_rows = q[query], distances[query], rows[query]
         best[:] = np.inf
@@ -207,29 +208,52 @@ def nearest(
 
 
 @njit(nogil=True, cache=True)
+def rows_in_reach(
+    x: Floats,
+    bounds: Rows,
+    boxes: Floats,
+    point: Floats,
+    reach: float,
+    stack: Rows,
+    places: Rows,
+    distances: Floats,
+) -> int:
+    """Fill places (in leaf order) and distances of the rows at a distance ≤ reach; return how many.
+
+    Both have room for all rows; `stack` for `STACK` nodes.
+    """
+    nodes = bounds.shape[0]
+    found = 0
+    stack[0], depth = 0, 1
+    while depth > 0:
+        depth -= 1
+        node = stack[depth]
+        if np.sqrt(box_distance_sq(boxes, node, point)) > reach:
+            continue
+        left = 2 * node + 1
+        if left < nodes:
+            stack[depth], stack[depth + 1] = left + 1, left
+            depth += 2
+            continue
+        for i in range(bounds[node, 0], bounds[node, 1]):
+            distance = np.sqrt(row_distance_sq(x, i, point))
+            if distance <= reach:
+                places[found], distances[found] = i, distance
+                found += 1
+    return found
+
+
+@njit(nogil=True, cache=True)
 def count_within(
     x: Floats, bounds: Rows, boxes: Floats, q: Floats, radius: Floats, counts: Rows
 ) -> None:
     """Fill counts (m,) with the number of rows at a distance ≤ radius (m,)."""
-    nodes = bounds.shape[0]
-    stack = np.empty(128, dtype=np.int64)
+    stack = np.empty(STACK, dtype=np.int64)
+    places, distances = np.empty(x.shape[0], dtype=np.int64), np.empty(x.shape[0])
     for query in range(q.shape[0]):
-        point, reach, found = q[query], radius[query], 0
-        stack[0], depth = 0, 1
-        while depth > 0:
-            depth -= 1
-            node = stack[depth]
-            if np.sqrt(box_distance_sq(boxes, node, point)) > reach:
-                continue
-            left = 2 * node + 1
-            if left < nodes:
-                stack[depth], stack[depth + 1] = left + 1, left
-                depth += 2
-                continue
-            for i in range(bounds[node, 0], bounds[node, 1]):
-                if np.sqrt(row_distance_sq(x, i, point)) <= reach:
-                    found += 1
-        counts[query] = found
+        counts[query] = rows_in_reach(
+            x, bounds, boxes, q[query], radius[query], stack, places, distances
+        )
 
 
 @njit(nogil=True, cache=True)
@@ -245,24 +269,11 @@ def fill_within(
     distances: Floats,
 ) -> None:
     """Fill rows and distances, sorted by (distance, row) between the offsets of each query."""
-    nodes = bounds.shape[0]
-    stack = np.empty(128, dtype=np.int64)
+    stack = np.empty(STACK, dtype=np.int64)
+    places, found = np.empty(x.shape[0], dtype=np.int64), np.empty(x.shape[0])
     for query in range(q.shape[0]):
-        point, reach, found = q[query], radius[query], offsets[query]
-        stack[0], depth = 0, 1
-        while depth > 0:
-            depth -= 1
-            node = stack[depth]
-            if np.sqrt(box_distance_sq(boxes, node, point)) > reach:
-                continue
-            left = 2 * node + 1
-            if left < nodes:
-                stack[depth], stack[depth + 1] = left + 1, left
-                depth += 2
-                continue
-            for i in range(bounds[node, 0], bounds[node, 1]):
-                distance = np.sqrt(row_distance_sq(x, i, point))
-                if distance <= reach:
-                    rows[found], distances[found] = ids[i], distance
-                    found += 1
-        sort_pairs(distances[offsets[query] : found], rows[offsets[query] : found])
+        start, stop = offsets[query], offsets[query + 1]
+        rows_in_reach(x, bounds, boxes, q[query], radius[query], stack, places, found)
+        for i in range(stop - start):
+            rows[start + i], distances[start + i] = ids[places[i]], found[i]
+        sort_pairs(distances[start:stop], rows[start:stop])

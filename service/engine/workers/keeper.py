@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from typing import Final, final
 
-from service.domain.errors import DeadlineExceeded, NearfitError, NotReady, WorkerLost
+from service.domain.errors import NearfitError, NotReady, WorkerLost
 from service.domain.prediction import Prediction
+from service.engine.task import too_late
 from service.engine.workers import messages
 from service.engine.workers.base import Task
 from service.engine.workers.child_process import ChildEnded, ChildProcess
@@ -25,10 +26,6 @@ RETRY_LOST_S = 2
 FIRST_DELAY_S, LONGEST_DELAY_S = 0.5, 30.0
 """How long to wait after a failed start: doubled each time, up to the longest."""
 
-LATE = (
-    "The prediction took longer than its time: send fewer queries, a larger timeout_s, or a fit "
-    "that looks at fewer rows (n_neighbors)."
-)
 CLOSING = "The service is shutting down."
 
 
@@ -153,7 +150,7 @@ class Keeper:
                 self._direct(child)
                 patience = self._patience()
                 if self._running is not None and patience == 0.0:
-                    self._running.settle(DeadlineExceeded(LATE))
+                    self._running.settle(too_late())
                     return f"it went on for {self._grace_s:g} s after a deadline and was stopped"
                 arrived = wait([child.connection, self._bell.reader], patience)
                 if self._bell.reader in arrived:
@@ -189,7 +186,7 @@ class Keeper:
         if job.future.cancelled():
             return
         if job.deadline <= time.monotonic():
-            job.settle(DeadlineExceeded(LATE))
+            job.settle(too_late())
             return
         self._number += 1
         try:

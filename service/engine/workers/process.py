@@ -12,11 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
 from service.backends.base import Backend
-from service.domain.errors import DeadlineExceeded, NotReady
+from service.domain.errors import NotReady
 from service.domain.prediction import Prediction
+from service.engine.task import too_late
 from service.engine.workers import messages
 from service.engine.workers.base import Task
-from service.engine.workers.keeper import CLOSING, LATE, Job, Keeper
+from service.engine.workers.keeper import CLOSING, Job, Keeper
 
 RETRY_STARTING_S = 5
 """What a client is told while formulas compile: the whole set takes some seconds."""
@@ -87,7 +88,7 @@ class ProcessWorker:
             )
         left_s = deadline - time.monotonic()
         if left_s <= 0:
-            raise DeadlineExceeded(LATE)
+            raise too_late()
         job = Job(task, deadline)
         self._keeper.submit(job)
         try:
@@ -95,7 +96,7 @@ class ProcessWorker:
             async with asyncio.timeout(left_s):
                 return await asyncio.wrap_future(job.future)
         except TimeoutError:
-            raise DeadlineExceeded(LATE) from None
+            raise too_late() from None
         finally:
             self._keeper.look()
 

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, final
 
 from service.backends.base import Backend
-from service.domain.errors import DeadlineExceeded, NotReady
+from service.domain.errors import NotReady
 from service.domain.prediction import Prediction
 from service.engine.prepared import PreparedCache
-from service.engine.task import SerialBlocks, run_task
+from service.engine.task import SerialBlocks, run_task, too_late
 from service.engine.workers.base import Task
 from service.engine.workers.priority import yield_to_the_event_loop
 
@@ -134,10 +134,7 @@ class ThreadWorker:
             left_s = max(0.0, deadline - time.monotonic())
             return await asyncio.wait_for(asyncio.wrap_future(future), left_s)
         except TimeoutError:
-            raise DeadlineExceeded(
-                "The prediction took longer than its time: send fewer queries, a larger "
-                "timeout_s, or a fit that looks at fewer rows (n_neighbors)."
-            ) from None
+            raise too_late() from None
         finally:
             # Also when the caller has gone: the threads stop at the next block.
             given_up.set()
