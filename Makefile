@@ -22,7 +22,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@touch $@
 
 # Numba looks at the file of a compiled function only, not at those it calls in other files.
-$(COMPILABLE): $(INSTALLED) $(wildcard service/backends/native/*.py service/api/*.py)
+$(COMPILABLE): $(INSTALLED) $(wildcard service/backends/native/*.py service/api/*.py service/estimators/*.py)
 	@find service -name '*.nb[ic]' -delete
 	@touch $@
 

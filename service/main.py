@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 from fastapi import FastAPI
 
 from service.api import json_numbers
@@ -15,6 +16,8 @@ from service.engine.limits import Limits
 from service.engine.workers.base import Worker
 from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
+from service.estimators import local_polynomial
+from service.estimators.fits import LocalPolynomial
 from service.settings import Settings
 from service.storage.sample import SAMPLE_ID, sample_dataset
 from service.storage.store import DatasetStore
@@ -91,3 +94,6 @@ def _warm_up() -> None:
     """Compile, or load from the cache, what the first requests would else wait for."""
     json_numbers.warm_up()
     warm_up()
+    rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
+    fit = LocalPolynomial(bandwidth=1.0)
+    local_polynomial.predict(rows, fit, np.zeros((1, 1)), neighbor_limit=None, diagnostics=False)

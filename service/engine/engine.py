@@ -24,6 +24,9 @@ T = TypeVar("T")
 ASIDE_THREADS = 4
 """Bodies read and answers written at once; each may hold a few hundred megabytes."""
 
+INLINE_NUMBERS = 50_000
+"""So many queries are looked through in less time than a thread takes to begin."""
+
 
 @dataclass(frozen=True, eq=False)
 class PredictCommand:
@@ -160,8 +163,8 @@ class Engine:
         Raises:
             DatasetNotFound, InvalidInput, StoreFull: Nothing has changed then.
         """
-        lock = self._appending.setdefault(dataset_id, asyncio.Lock())
-        async with lock:
+        self._store.get(dataset_id)  # no lock is kept for an id that does not exist
+        async with self._appending.setdefault(dataset_id, asyncio.Lock()):
             old = self._store.get(dataset_id)
             self._store.check_room(as_floats(x).nbytes + as_floats(y).nbytes)
             new = await self.run_aside(lambda: old.appended(x, y))
@@ -197,7 +200,10 @@ class Engine:
         else:
             self._check_columns(dataset)
         fit = resolved(command.fit, dataset)
-        q = self._checked_queries(command.queries, dataset)
+        if command.queries.size <= INLINE_NUMBERS:
+            q = self._checked_queries(command.queries, dataset)
+        else:
+            q = await self.run_aside(lambda: self._checked_queries(command.queries, dataset))
         plan = choose(
             fit,
             n=dataset.n_rows,

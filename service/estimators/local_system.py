@@ -1,11 +1,13 @@
-"""The p × p systems of a block of local fits, solved side by side.
+"""The p × p systems of a block of local fits.
 
-Every operation is elementwise in the query, so its bits do not depend on the block.
+Every operation is elementwise in the query or goes through one query after the other, so a query's
+bits do not depend on the block.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from service.backends.base import Moments, monomial_count
@@ -93,10 +95,15 @@ def solve(
     is_constant = variance <= LEAST_VARIANCE * distance * distance
     for lower in range(degree, 0, -1):
         size = monomial_count(d, lower) - 1
-        block = covariance[open_queries, :size, :size]
-        penalty = _penalty(variance[open_queries, :size], ridge)
-        v, solved = _cholesky_solve(
-            block, goal[open_queries, :size], penalty, is_constant[open_queries, :size]
+        v = np.empty((len(open_queries), size))
+        solved = np.empty(len(open_queries), dtype=np.bool_)
+        _cholesky_solve(
+            np.ascontiguousarray(covariance[open_queries, :size, :size]),
+            np.ascontiguousarray(goal[open_queries, :size]),
+            _penalty(variance[open_queries, :size], ridge),
+            np.ascontiguousarray(is_constant[open_queries, :size]),
+            v,
+            solved,
         )
         done = open_queries[solved]
         system.v[done, :size] = v[solved]
@@ -131,40 +138,69 @@ def _penalty(variance: Floats, ridge: float) -> Floats:
     return np.asarray(ridge * trace / variance.shape[1])
 
 
+@njit(nogil=True, cache=True)
 def _cholesky_solve(
-    covariance: Floats, goal: Floats, penalty: Floats, is_constant: NDArray[np.bool_]
-) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the solutions (m, p) and where every pivot was large enough.
+    covariance: Floats,
+    goal: Floats,
+    penalty: Floats,
+    is_constant: NDArray[np.bool_],
+    solution: Floats,
+    solved: NDArray[np.bool_],
+) -> None:
+    """Fill the solutions (m, p), and where every pivot was large enough."""
+    p = goal.shape[1]
+    scale, lower = np.empty(p), np.empty((p, p))
+    for query in range(goal.shape[0]):
+        solved[query] = _factorise(
+            covariance[query], penalty[query], is_constant[query], scale, lower
+        )
+        if solved[query]:
+            _substitute(lower, scale, goal[query], solution[query])
 
-    Works on the correlations (unit diagonal), so that a pivot is the share of a monomial's
-    variance that the earlier ones do not explain.
+
+@njit(nogil=True, cache=True)
+def _factorise(
+    covariance: Floats, penalty: float, is_constant: NDArray[np.bool_], scale: Floats, lower: Floats
+) -> bool:
+    """Fill the deviations and the Cholesky factor of the correlations, if they have one.
+
+    Their diagonal is 1, so a pivot is the share of a monomial's variance that the earlier ones do
+    not explain.
     """
-    m, p = goal.shape
-    diagonal = np.einsum("maa->ma", covariance) + penalty[:, None]
-    solved = ~(is_constant & (penalty[:, None] == 0)).any(axis=1) & (diagonal > 0).all(axis=1)
-    scale = np.sqrt(np.where(solved[:, None], diagonal, 1.0))
-    lower = np.zeros((p, p, m))
-    for b in range(p):
-        pivot = np.ones(m)
-        for c in range(b):
-            pivot -= lower[b, c] * lower[b, c]
-        solved &= pivot > LEAST_PIVOT
-        lower[b, b] = np.sqrt(np.where(solved, pivot, 1.0))
-        for a in range(b + 1, p):
-            entry = covariance[:, a, b] / (scale[:, a] * scale[:, b])
+    for a in range(scale.shape[0]):
+        variance = covariance[a, a] + penalty
+        if variance <= 0.0 or (is_constant[a] and penalty == 0.0):
+            return False
+        scale[a] = np.sqrt(variance)
+        pivot = 1.0
+        for b in range(a):
+            entry = covariance[a, b] / (scale[a] * scale[b])
             for c in range(b):
                 entry -= lower[a, c] * lower[b, c]
-            lower[a, b] = np.where(solved, entry / lower[b, b], 0.0)
-    x = goal / scale
+            lower[a, b] = entry / lower[b, b]
+            pivot -= lower[a, b] * lower[a, b]
+        if not pivot > LEAST_PIVOT:
+            return False
+        lower[a, a] = np.sqrt(pivot)
+    return True
+
+
+@njit(nogil=True, cache=True)
+def _substitute(lower: Floats, scale: Floats, goal: Floats, solution: Floats) -> None:
+    """Fill the solution, forwards through the factor and backwards through its transpose."""
+    p = scale.shape[0]
     for a in range(p):
+        value = goal[a] / scale[a]
         for c in range(a):
-            x[:, a] -= lower[a, c] * x[:, c]
-        x[:, a] /= lower[a, a]
+            value -= lower[a, c] * solution[c]
+        solution[a] = value / lower[a, a]
     for a in range(p - 1, -1, -1):
+        value = solution[a]
         for c in range(a + 1, p):
-            x[:, a] -= lower[c, a] * x[:, c]
-        x[:, a] /= lower[a, a]
-    return x / scale, solved
+            value -= lower[c, a] * solution[c]
+        solution[a] = value / lower[a, a]
+    for a in range(p):
+        solution[a] /= scale[a]
 
 
 def _solve_where_spanned(

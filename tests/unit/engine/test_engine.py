@@ -189,3 +189,29 @@ def test_a_closed_engine_refuses() -> None:
             await engine.predict(PredictCommand(X.copy(), dataset=dataset()))
 
     with_engine(scenario)
+
+
+@pytest.mark.parametrize(("d", "degree"), [(44, 2), (1000, 2)])
+def test_a_polynomial_of_too_many_coefficients_is_refused(d: int, degree: int) -> None:
+    async def scenario(engine: Engine) -> None:
+        rows = make_dataset(RNG.random((5, d)), RNG.random(5))
+        fit = LocalPolynomial(degree, n_neighbors=5)
+        with pytest.raises(InvalidInput, match="coefficients, more than the 1001") as refused:
+            await engine.predict(PredictCommand(RNG.random((1, d)), dataset=rows, fit=fit))
+        assert refused.value.faults[0].pointer == "/fit/degree"
+
+    with_engine(scenario)
+
+
+def test_the_widest_polynomial_is_fitted() -> None:
+    async def scenario(engine: Engine) -> None:
+        x = RNG.normal(size=(1200, 43))
+        y = x[:, 0] * x[:, 1] + x[:, 2]
+        fit = LocalPolynomial(2, Kernel.GAUSSIAN, bandwidth=50.0)
+        q = RNG.normal(size=(1, 43))
+        command = PredictCommand(q, dataset=make_dataset(x, y), fit=fit)
+        answer = await engine.predict(command)
+        expected = q[0, 0] * q[0, 1] + q[0, 2]
+        np.testing.assert_allclose(answer.prediction.mean, [[expected]], rtol=1e-6)
+
+    with_engine(scenario)
