@@ -17,12 +17,18 @@ the caller cuts the queries into blocks, and the same query gives the same bits 
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
 LEAST_EXPONENT = -350.0
 """Gaussian weights below exp of this count as zero: their squares are subnormal numbers, ten times
 slower to add, and beside the nearest row's weight, 1, they are worth nothing."""
+
+NEAREST_SLACK = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
+"""On δ², the squared distance to the nearest row: the square of a root may fall short of what it is
+the root of, and where δ is 10⁸ bandwidths that would take the nearest row its weight."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -73,6 +73,17 @@ _KEOPS_NS = 20.0
 """A pair of row and query, on a CPU core with the float64 formulas."""
 
 
+def expected_seconds(fit: Fit, *, n: int, m: int, d: int, t: int) -> float:
+    """Return a rough computing time of m queries, with the preparation that cannot be reused.
+
+    A fit to all rows in kriging is a factorisation or an iteration, unless it was made before.
+    """
+    preparing = 0.0
+    if isinstance(fit, Kriging) and fit.n_neighbors is None:
+        preparing = 20.0 * n**2 + n**3 / 20
+    return 1e-9 * (preparing + m * _nanoseconds_a_query(fit, n, d, t))
+
+
 def _nanoseconds_a_query(fit: Fit, n: int, d: int, t: int) -> float:
     """Return a rough cost; within a factor of a few is enough to choose a block."""
     scan = n * d if d > MAX_TREE_FEATURES else 0
@@ -97,7 +108,8 @@ def _bytes_a_query(fit: Fit, d: int, t: int) -> float:
         case Knn():
             return 8.0 * fit.n_neighbors * (4 + 3 * t)
         case Kriging():
-            return 8.0 * (fit.n_neighbors or 1) * (4 + 3 * t)
+            k = fit.n_neighbors or 1
+            return 24.0 * (k * k + k * t)
         case NadarayaWatson() | LocalPolynomial():
             p = monomial_count(d, _degree(fit))
             return 8.0 * p * (4 * p + 2 * t) + 16.0 * (fit.n_neighbors or 1)

@@ -9,14 +9,15 @@ import numpy as np
 
 from service.backends.base import Backend, Resident
 from service.domain.arrays import Floats
-from service.domain.dataset import Dataset
-from service.domain.errors import DeadlineExceeded
+from service.domain.dataset import LARGEST_VALUE, Dataset
+from service.domain.errors import DeadlineExceeded, InvalidInput
 from service.domain.prediction import Prediction, Status, concatenated, issues_where
-from service.engine.prepared import PreparedCache
+from service.engine.prepared import Prepared
 from service.engine.workers.base import Task
 from service.estimators import kriging, local_polynomial, nadaraya_watson, neighbors
 from service.estimators.blocks import Blocks
 from service.estimators.fits import (
+    Fit,
     Knn,
     Kriging,
     LocalPolynomial,
@@ -27,6 +28,14 @@ from service.estimators.fits import (
 from service.estimators.reach import check_entries
 
 T = TypeVar("T")
+
+PORTION_S = 0.05
+"""Computing time between two looks at the clock."""
+
+FIRST_PORTION = 16
+
+LARGEST_BANDWIDTH = 1e20
+"""In ranges of the data. There, all weights are equal to rounding; beyond, z⁴ would underflow."""
 
 OUTSIDE = (
     "These queries lie outside the range of the data in at least one feature: the answers are "
@@ -56,6 +65,40 @@ class PreparedRows:
         return self.resident.nbytes + (self.resident.x.nbytes if self.scale is not None else 0)
 
 
+class Portions:
+    """How many queries come next: few at first, then as many as take `PORTION_S`.
+
+    What a query costs depends on the data (a thousand rows at one place, say), so no plan can know
+    it. A query's bits do not depend on its portion.
+
+    Args:
+        m: Queries in all.
+        largest: The most at once.
+    """
+
+    def __init__(self, m: int, largest: int) -> None:
+        self._m = m
+        self._largest = largest
+        self._size = min(FIRST_PORTION, largest)
+        self._start = 0
+
+    @property
+    def has_more(self) -> bool:
+        """True while queries are left."""
+        return self._start < self._m
+
+    def next(self) -> slice:
+        """Return the next portion."""
+        part = slice(self._start, min(self._start + self._size, self._m))
+        self._start = part.stop
+        return part
+
+    def took(self, part: slice, seconds: float) -> None:
+        """Learn from how long a portion took."""
+        fitting = (part.stop - part.start) * PORTION_S / max(seconds, 1e-6)
+        self._size = max(1, min(int(fitting), 4 * self._size, self._largest))
+
+
 class SerialBlocks:
     """Runs the blocks of a task one after the other, and stops when its time is over.
 
@@ -71,10 +114,18 @@ class SerialBlocks:
     def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
         """Return what `work` gives for each slice of at most block_size queries, in order."""
         parts = []
-        for start in range(0, m, block_size):
+        portions = Portions(m, block_size)
+        while portions.has_more:
             self.check()
-            parts.append(work(slice(start, min(start + block_size, m))))
+            part = portions.next()
+            started = time.monotonic()
+            parts.append(work(part))
+            portions.took(part, time.monotonic() - started)
         return parts
+
+    def inside(self) -> "SerialBlocks":
+        """Return blocks on the same clock for use inside of a slice."""
+        return SerialBlocks(self._deadline, self._cancelled)
 
     def check(self) -> None:
         """Raise `DeadlineExceeded` if the time of the task is over."""
@@ -90,7 +141,7 @@ def too_late() -> DeadlineExceeded:
     )
 
 
-def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks) -> Prediction:
+def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> Prediction:
     """Return the prediction that the task asks for.
 
     Args:
@@ -104,15 +155,16 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
         InvalidInput: The fit cannot be made on these rows.
     """
     blocks.check()
-    dataset, fit = task.dataset, task.fit
+    dataset, metric = task.dataset, task.fit.metric
     rows = cache.get(
         dataset,
-        (backend.name, fit.metric),
-        lambda: _prepare_rows(dataset, metric_scale(fit.metric, dataset.x), backend),
+        (backend.name, metric),
+        lambda: _prepare_rows(dataset, metric_scale(metric, dataset.x), backend),
         blocks.check,
     )
-    q = task.q if rows.scale is None else task.q / rows.scale
-    predict = _within_limit(task, _predictor(task, rows.resident, cache, backend, blocks))
+    q = task.q if rows.scale is None else _scaled(task.q, rows.scale)
+    fit = _bounded_bandwidth(task.fit, rows)
+    predict = _within_limit(task, _predictor(task, fit, rows.resident, cache, backend, blocks))
     prediction = concatenated(blocks(lambda part: predict(q[part]), len(q), task.block_size))
     outside = np.any((q < rows.low) | (q > rows.high), axis=1)
     for issue in prediction.issues:
@@ -123,6 +175,36 @@ def run_task(task: Task, backend: Backend, cache: PreparedCache, blocks: Blocks)
         prediction,
         issues=prediction.issues + issues_where(outside, Status.EXTRAPOLATED, OUTSIDE),
     )
+
+
+def _scaled(points: Floats, scale: Floats) -> Floats:
+    """Return the points over the scale of each feature.
+
+    Raises:
+        InvalidInput: They become so large that their squares are no 64-bit numbers.
+    """
+    scaled = points / scale
+    largest = np.max(np.abs(scaled), axis=0)
+    if (largest > LARGEST_VALUE).any():
+        j = int(np.argmax(largest))
+        raise InvalidInput.at(
+            "/fit/metric",
+            f"Feature {j} over its scale, {scale[j]:g}, reaches {largest[j]:g}, and at most "
+            f"{LARGEST_VALUE:g} can be computed with: send a larger scale.",
+        )
+    return scaled
+
+
+def _bounded_bandwidth(fit: Fit, rows: PreparedRows) -> Fit:
+    """Return the fit with its bandwidth cut to `LARGEST_BANDWIDTH` ranges of the data."""
+    extent = float(np.max(rows.high - rows.low))
+    if (
+        isinstance(fit, NadarayaWatson | LocalPolynomial)
+        and fit.bandwidth is not None
+        and extent > 0
+    ):
+        return replace(fit, bandwidth=min(fit.bandwidth, LARGEST_BANDWIDTH * extent))
+    return fit
 
 
 def _within_limit(
@@ -151,15 +233,15 @@ def _within_limit(
 
 
 def _prepare_rows(dataset: Dataset, scale: Floats | None, backend: Backend) -> PreparedRows:
-    x = dataset.x if scale is None else dataset.x / scale
+    x = dataset.x if scale is None else _scaled(dataset.x, scale)
     return PreparedRows(backend.load(x, dataset.y), scale, np.min(x, axis=0), np.max(x, axis=0))
 
 
 def _predictor(
-    task: Task, rows: Resident, cache: PreparedCache, backend: Backend, blocks: Blocks
+    task: Task, fit: Fit, rows: Resident, cache: Prepared, backend: Backend, blocks: Blocks
 ) -> Callable[[Floats], Prediction]:
     """Return the function that predicts for a block of queries, with all preparation done."""
-    fit, limit, diagnostics = task.fit, task.neighbor_limit, task.wants_diagnostics
+    limit, diagnostics = task.neighbor_limit, task.wants_diagnostics
     match fit:
         case Knn():
             return lambda q: neighbors.predict(
@@ -187,5 +269,5 @@ def _predictor(
                 q,
                 neighbor_limit=limit,
                 diagnostics=diagnostics,
-                blocks=blocks,
+                blocks=blocks.inside(),
             )

@@ -13,12 +13,13 @@ class Blocks(Protocol):
     """
 
     def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
-        """Return what `work` gives for each slice of at most block_size queries, in order."""
+        """Return what `work` gives for each slice of at most block_size queries, in order.
+
+        `work` must not call the same blocks: it may hold the last free core. See `inside`.
+        """
+
+    def inside(self) -> "Blocks":
+        """Return blocks on the same clock for use inside of a slice: one after the other."""
 
     def check(self) -> None:
         """Raise `DeadlineExceeded` if the time of the task is over."""
-
-
-def serial(work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
-    """Run the slices one after the other; nothing stops them."""
-    return [work(slice(a, min(a + block_size, m))) for a in range(0, m, block_size)]

@@ -60,8 +60,8 @@ class LocalPolynomial:
     """The kernel-weighted least-squares polynomial. Either bandwidth or n_neighbors is given.
 
     Attributes:
-        ridge: ρ ≥ 0; the penalty on the slopes, never on the intercept, is ρ trace(C) / p, with C
-            the local weighted covariance of the p monomials.
+        ridge: ρ ≥ 0; the penalty on the slopes, never on the intercept, is ρ times the mean of
+            the local variances of the monomials beside the constant.
     """
 
     degree: int = 1
@@ -98,6 +98,9 @@ AnyFit: TypeAlias = Fit | Auto
 MAX_MONOMIALS = 1001
 """Degree 1 in 1,000 features, degree 2 in 43: their sums take 8 MB a query, a solve 0.3 s."""
 
+MAX_KRIGING_NEIGHBORS = 2000
+"""A system of 2,000 rows takes 32 MB and half a second, for each query."""
+
 
 def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
     """Return the fit with every choice made, checked against the dataset.
@@ -109,19 +112,25 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
         InvalidInput: The fit asks for more neighbours than there are rows, for more coefficients
             than `MAX_MONOMIALS`, or has a scale of another length than the features.
     """
+    n = dataset.n_rows
     if isinstance(fit, Auto):
-        return LocalPolynomial(
+        fit = LocalPolynomial(
             degree=1,
             kernel=Kernel.TRICUBE,
-            n_neighbors=default_n_neighbors(dataset.n_rows, dataset.n_features),
+            n_neighbors=default_n_neighbors(n, dataset.n_features),
             metric="standardized",
         )
-    n = dataset.n_rows
     if fit.n_neighbors is not None and fit.n_neighbors > n:
         raise InvalidInput.at(
             "/fit/n_neighbors",
             f"n_neighbors is {fit.n_neighbors}, but the dataset has {n} rows; "
             f"send a number from 1 to {n}.",
+        )
+    if isinstance(fit, Kriging) and (fit.n_neighbors or 0) > MAX_KRIGING_NEIGHBORS:
+        raise InvalidInput.at(
+            "/fit/n_neighbors",
+            f"n_neighbors is {fit.n_neighbors}, and kriging solves a system of that size for each "
+            f"query: send at most {MAX_KRIGING_NEIGHBORS}, or none, for one system of all rows.",
         )
     d = dataset.n_features
     if isinstance(fit, LocalPolynomial) and monomial_count(d, fit.degree) > MAX_MONOMIALS:

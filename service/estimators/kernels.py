@@ -27,6 +27,9 @@ import numpy as np
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance, Kernel
 
+LARGEST_SCALED_DISTANCE = 1e4
+"""There every covariance is 0; beyond, the polynomials of the Matérn ones would overflow."""
+
 
 def kernel_weight(kernel: Kernel, u: Floats) -> Floats:
     """Return K(u) for the compact kernels, elementwise, 0 ≤ u ≤ 1."""
@@ -52,7 +55,7 @@ def kernel_weight(kernel: Kernel, u: Floats) -> Floats:
 
 def covariance(kind: Covariance, r: Floats, length_scale: float) -> Floats:
     """Return c(r), elementwise."""
-    s = r / length_scale
+    s = np.minimum(r / length_scale, LARGEST_SCALED_DISTANCE)
     match kind:
         case Covariance.GAUSSIAN:
             return np.asarray(np.exp(-0.5 * s * s))

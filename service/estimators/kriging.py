@@ -13,6 +13,8 @@ Vecchia (1988), JRSS B 50(2), 297-312, for the nearest rows alone.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError
 from scipy.linalg.lapack import dpotrf, dpotrs
 
 from service.backends.base import Nearest, Resident
@@ -32,7 +34,7 @@ from service.estimators.kernels import covariance, distances
 from service.estimators.kriging_system import LARGEST_JITTER, LEAST_JITTER, System, solve_system
 from service.estimators.ordered import ordered_sum
 
-LEAST_CORRELATION = 0.01
+FAINT_CORRELATION = 0.01
 """Below this correlation with the nearest row an answer is little more than the prior mean, 0."""
 
 RESIDUAL_TOLERANCE = 1e-8
@@ -44,6 +46,10 @@ FAR = (
 JITTERED = (
     "The covariances of the rows in reach are singular to rounding, so {:.0e} was added to alpha: "
     "send an alpha of that size, or a smaller length_scale."
+)
+WEIGHTS_OFF = (
+    "The weights of these queries reproduce the prediction to less than 8 digits, since their "
+    "systems are nearly singular: raise alpha or shorten length_scale."
 )
 NOT_SOLVED = (
     "The linear system was solved to a relative residual of {:.1e} only (asked: 1e-08): raise "
@@ -113,11 +119,13 @@ def predict(
         )
     m, n = len(q), len(rows.x)
     report = system.report
+    mean = rows.product(q, fit.kernel, fit.length_scale, system.solution)
+    issues = _far_issue(fit, rows.nearest(q, 1))
     neighbors = None
-    effective = np.full(m, np.nan)
     if neighbor_limit is not None:
         neighbors = _weights_of_all(rows, fit, system, q, blocks)
-    issues = _far_issue(fit, rows.nearest(q, 1))
+        off = _is_off(neighbors, rows.y, mean)
+        issues += issues_where(off, Status.NOT_CONVERGED, WEIGHTS_OFF)
     everywhere = np.ones(m, dtype=np.bool_)
     if report.jitter > 0:
         issues += issues_where(everywhere, Status.DEGENERATE, JITTERED.format(report.jitter))
@@ -125,10 +133,10 @@ def predict(
         advice = NOT_SOLVED.format(report.relative_residual)
         issues += issues_where(everywhere, Status.NOT_CONVERGED, advice)
     return Prediction(
-        rows.product(q, fit.kernel, fit.length_scale, system.solution),
+        mean,
         issues=issues,
         neighbors=neighbors,
-        diagnostics=_diagnostics(m, n, effective) if diagnostics else None,
+        diagnostics=_diagnostics(m, n) if diagnostics else None,
         solve=report,
     )
 
@@ -150,7 +158,6 @@ def _predict_nearest(
     issues = _far_issue(fit, found)
     for jitter in sorted(set(jitters[jitters > 0])):
         issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
-    effective = np.full(m, np.nan)
     return Prediction(
         mean,
         issues=issues,
@@ -162,21 +169,22 @@ def _predict_nearest(
             distances=found.distances.reshape(-1),
             weights=weights.reshape(-1),
         ),
-        diagnostics=_diagnostics(m, k, effective) if diagnostics else None,
+        diagnostics=_diagnostics(m, k) if diagnostics else None,
     )
 
 
 def _solve_small(matrix: Floats, alpha: float, goal: Floats) -> tuple[Floats, float]:
     """Return (K + αI)⁻¹ k(x) and the jitter that was needed; 0 as a rule."""
     jitter = 0.0
-    while True:
+    while jitter <= LARGEST_JITTER:
         damped = matrix + (alpha + jitter) * np.eye(len(matrix))
         factor, failed = dpotrf(damped, lower=1, clean=0, overwrite_a=1)
         if not failed:
             weights, _ = dpotrs(factor, goal, lower=1)
-            if np.isfinite(weights).all() or jitter >= LARGEST_JITTER:
+            if np.isfinite(weights).all():
                 return np.asarray(weights), jitter
         jitter = max(10.0 * jitter, LEAST_JITTER)
+    raise LinAlgError("covariances with 1e-4 on their diagonal are not positive definite")
 
 
 def _weights_of_all(
@@ -196,15 +204,24 @@ def _weights_of_all(
     )
 
 
+def _is_off(neighbors: Neighbors, y: Floats, mean: Floats) -> NDArray[np.bool_]:
+    """Return where Σ l_i y_i is not the prediction, (m,)."""
+    m, n = len(mean), len(y)
+    weights, targets = neighbors.weights.reshape(m, n), y[neighbors.rows.reshape(m, n)]
+    sums = ordered_sum(weights[:, :, None] * targets)
+    sizes = ordered_sum(np.abs(weights[:, :, None] * targets))
+    return np.asarray(np.any(np.abs(sums - mean) > RESIDUAL_TOLERANCE * sizes, axis=1))
+
+
 def _far_issue(fit: Kriging, found: Nearest) -> tuple[Issue, ...]:
     nearest = covariance(fit.kernel, found.distances[:, 0], fit.length_scale)
-    return issues_where(nearest < LEAST_CORRELATION, Status.EXTRAPOLATED, FAR)
+    return issues_where(nearest < FAINT_CORRELATION, Status.EXTRAPOLATED, FAR)
 
 
-def _diagnostics(m: int, support: int, effective: Floats) -> Diagnostics:
+def _diagnostics(m: int, support: int) -> Diagnostics:
     return Diagnostics(
         support=np.full(m, support, dtype=np.int64),
-        effective_rows=effective,
+        effective_rows=np.full(m, np.nan),
         bandwidth=np.full(m, np.nan),
         degree=np.full(m, -1, dtype=np.int64),
     )

@@ -5,13 +5,13 @@ rounding, alpha is raised in steps of ten until it is not, and the report says b
 
 Beyond: conjugate gradients, preconditioned by a partial pivoted Cholesky factor K ≈ LLᵀ of rank r,
 
-    (δI + LLᵀ)⁻¹ b = [b - L (δI_r + LᵀL)⁻¹ Lᵀ b] / δ,     δ = α + mean of what L leaves of K
+    (δI + LLᵀ)⁻¹ b,     δ = α + mean of what L leaves of the diagonal of K
 
 which solves smooth kernels, whose numerical rank is small, in a few steps. Each step costs one
 product with K, n² covariances, and never forms K. The residual in the report is computed anew from
 the solution, not carried along by the recurrence.
 
-Sources: Golub & Van Loan, Matrix Computations (2013), algorithms 4.2.1 and 11.5.1; Harbrecht,
+Sources: Golub & Van Loan, Matrix Computations (2013), sections 4.2 and 11.5; Harbrecht,
 Peters & Schneider (2012), Applied Numerical Mathematics 62(4), 428-440, for the partial factor.
 """
 
@@ -39,8 +39,15 @@ LARGEST_JITTER = 1e-4
 
 MAX_RANK = 300
 MAX_ITERATIONS = 500
+MAX_RESTARTS = 4
 TOLERANCE = 1e-11
-"""Of the iteration's own residual, three digits below what is asked of the true one."""
+"""Of the relative residual, three digits below what is asked of an answer."""
+
+PATIENCE = 60
+"""Steps without a smaller residual, after which rounding rules and the iteration ends."""
+
+SINGULAR = 1e-10
+"""What alpha is raised to where the covariances are singular to rounding."""
 
 PAIRS_A_BLOCK = 4_000_000
 """Covariances between two looks at the clock: about 50 ms."""
@@ -98,7 +105,7 @@ def _solve_dense(
         matrix = _covariances(rows.x, kind, length_scale, blocks)
         matrix[np.diag_indices(n)] += alpha + jitter
         try:
-            _factorise(matrix, blocks)
+            _factorise_in_panels(matrix, blocks)
             break
         except LinAlgError:
             jitter = max(10.0 * jitter, LEAST_JITTER)
@@ -106,8 +113,12 @@ def _solve_dense(
                 raise
 
     def solve(b: Floats, blocks: Blocks) -> Floats:
-        blocks.check()
-        return np.asarray(cho_solve((matrix, True), b, check_finite=False))
+        # Column by column: LAPACK rounds a column otherwise beside others than alone.
+        solution = np.empty_like(b)
+        for column in range(b.shape[1]):
+            blocks.check()
+            solution[:, column] = cho_solve((matrix, True), b[:, column], check_finite=False)
+        return solution
 
     solution = solve(rows.y, blocks)
     # One step of refinement, where it helps: with a jitter it brings the solution of the system
@@ -132,7 +143,7 @@ def _covariances(x: Floats, kind: Covariance, length_scale: float, blocks: Block
     return matrix
 
 
-def _factorise(matrix: Floats, blocks: Blocks) -> None:
+def _factorise_in_panels(matrix: Floats, blocks: Blocks) -> None:
     """Overwrite the lower triangle with the Cholesky factor, panel by panel.
 
     Raises:
@@ -162,21 +173,58 @@ def _solve_iteratively(
     blocks: Blocks,
 ) -> System:
     factor, left = _partial_cholesky(rows.x, kind, length_scale, blocks)
-    delta = max(alpha + left, LEAST_JITTER)
-    inner = cholesky(
-        delta * np.eye(factor.shape[1]) + factor.T @ factor, lower=True, check_finite=False
-    )
+    # Where L holds all of K to rounding, K is singular to rounding.
+    jitter = max(SINGULAR - alpha, 0.0) if left < SINGULAR else 0.0
+    precondition = _preconditioner(factor, alpha + jitter + left)
 
-    def precondition(b: Floats) -> Floats:
-        return (b - factor @ cho_solve((inner, True), factor.T @ b, check_finite=False)) / delta
+    def refined(b: Floats, blocks: Blocks) -> tuple[Floats, int]:
+        def multiply(a: Floats) -> Floats:
+            return product(a, blocks) + jitter * a
+
+        # The best solution by the true residual; zero, the start, has the residual 1.
+        solution, residual, steps = np.zeros_like(b), b, 0
+        for _ in range(MAX_RESTARTS):
+            change, more = _conjugate_gradients(multiply, precondition, residual)
+            steps += more
+            candidate = solution + change
+            left_over = b - multiply(candidate)
+            if not _relative(left_over, b) < _relative(residual, b):
+                break
+            solution, residual = candidate, left_over
+            if _relative(residual, b) <= TOLERANCE or steps >= MAX_ITERATIONS:
+                break
+        return solution, steps
 
     def solve(b: Floats, blocks: Blocks) -> Floats:
-        return _conjugate_gradients(lambda a: product(a, blocks), precondition, b)[0]
+        # Column by column: a column's rounding would else depend on those beside it.
+        columns = [refined(b[:, c : c + 1], blocks)[0] for c in range(b.shape[1])]
+        return np.concatenate(columns, axis=1)
 
-    solution, iterations = _conjugate_gradients(lambda a: product(a, blocks), precondition, rows.y)
+    solution, steps = refined(rows.y, blocks)
     residual = _relative(rows.y - product(solution, blocks), rows.y)
-    report = SolveReport("conjugate_gradient", iterations, residual)
-    return System(solution, report, solve, solution.nbytes + factor.nbytes + inner.nbytes)
+    report = SolveReport("conjugate_gradient", steps, residual, jitter)
+    return System(solution, report, solve, solution.nbytes + factor.nbytes)
+
+
+def _preconditioner(factor: Floats, delta: float) -> Callable[[Floats], Floats]:
+    """Return b ↦ (δI + LLᵀ)⁻¹ b, from LLᵀ = U diag(λ) Uᵀ.
+
+        b ↦ U [diag(1/(λ + δ)) - I/δ] Uᵀb + b/δ
+
+    The orthonormal U keeps this accurate for a δ near rounding; the Woodbury formula on L does not.
+    """
+    if not factor.shape[1]:
+        return lambda b: b / delta
+    basis, triangle = np.linalg.qr(factor)
+    rotation, singular, _ = np.linalg.svd(triangle)
+    basis = basis @ rotation
+    weight = 1.0 / (singular * singular + delta)
+
+    def apply(b: Floats) -> Floats:
+        inside = basis.T @ b
+        return np.asarray(basis @ (weight[:, None] * inside) + (b - basis @ inside) / delta)
+
+    return apply
 
 
 def _partial_cholesky(
@@ -212,18 +260,26 @@ def _conjugate_gradients(
     """Return the solution for each column of b, (n, c), and the steps taken, at most the cap.
 
     Columns have steps of their own; the products are shared. A column that has converged, or on
-    which the recurrence breaks down, stands still.
+    which the recurrence breaks down, stands still. Of each, the iterate with the smallest residual
+    is returned.
     """
     solution = np.zeros_like(b)
+    best, best_norm, best_step = solution.copy(), np.linalg.norm(b, axis=0), 0
     residual = b.copy()
-    goal = TOLERANCE * np.linalg.norm(b, axis=0)
+    goal = TOLERANCE * best_norm
     z = precondition(residual)
     direction = z.copy()
     rho = np.einsum("nc,nc->c", residual, z)
     for step in range(MAX_ITERATIONS):
-        active = (np.linalg.norm(residual, axis=0) > goal) & (rho > 0)
-        if not active.any():
-            return solution, step
+        norm = np.linalg.norm(residual, axis=0)
+        better = norm < best_norm
+        if better.any():
+            best[:, better], best_norm[better], best_step = (
+                solution[:, better], norm[better], step,
+            )  # fmt: skip
+        active = (norm > goal) & (rho > 0)
+        if not active.any() or step - best_step > PATIENCE:
+            return best, step
         image = multiply(direction)
         curvature = np.einsum("nc,nc->c", direction, image)
         active &= curvature > 0
@@ -235,7 +291,7 @@ def _conjugate_gradients(
         momentum = np.where(active, rho_next / np.where(rho > 0, rho, 1.0), 0.0)
         direction = z + momentum * direction
         rho = np.where(active, rho_next, 0.0)
-    return solution, MAX_ITERATIONS
+    return best, MAX_ITERATIONS
 
 
 def _relative(residual: Floats, b: Floats) -> float:

@@ -4,7 +4,7 @@ At each query x the weighted least-squares polynomial in z_i = (x_i - x) / h is 
 value at x is the prediction. With w̃ = w / Σw, φ the monomials of z without the constant,
 φ̄ = Σ w̃ φ_i and ȳ = Σ w̃ y_i, in doubly centred form:
 
-    C = Σ w̃ (φ_i - φ̄)(φ_i - φ̄)ᵀ,     r = ρ trace(C) / p
+    C = Σ w̃ (φ_i - φ̄)(φ_i - φ̄)ᵀ,     r = ρ trace(C) / (p - 1)
     v = (C + rI)⁻¹ (φ(x) - φ̄)
     l_i = w̃_i [1 + vᵀ(φ_i - φ̄)]          the equivalent kernel, Σ l_i = 1
     f(x) = Σ l_i y_i = ȳ + vᵀ Σ w̃ (φ_i - φ̄) y_i
@@ -88,7 +88,7 @@ def predict(
         issues=_issues(fit, supported, system, reach),
         neighbors=None
         if neighbor_limit is None
-        else _equivalent_kernel(rows, reach, q, system, fit.degree, neighbor_limit),
+        else _equivalent_kernel(rows, fit, reach, q, moments, system, neighbor_limit),
         diagnostics=smoother_diagnostics(reach, moments, system.degree) if diagnostics else None,
     )
 
@@ -163,15 +163,21 @@ def _issues(
 
 
 def _equivalent_kernel(
-    rows: Resident, reach: Reach, q: Floats, system: LocalSystem, degree: int, limit: int
+    rows: Resident,
+    fit: LocalPolynomial,
+    reach: Reach,
+    q: Floats,
+    moments: Moments,
+    system: LocalSystem,
+    limit: int,
 ) -> Neighbors:
     """Return l_i = w̃_i [1 + vᵀ(φ_i - φ̄)] of each row that carries weight."""
-    found = weighted_rows(rows, reach, q, limit)
+    found = weighted_rows(rows, reach, q, moments, limit)
     total = _sum_by_query(found.weights, found.queries, len(q))
     w = found.weights / total[found.queries]
     h = reach.bandwidth[found.queries, None]
     z = (rows.x[found.rows] - system.center_or(q)[found.queries]) / h
-    phi = monomials(z, degree)
+    phi = monomials(z, fit.degree)
     factor = np.ones(len(w))
     for a in range(1, phi.shape[1]):
         phi_bar = _sum_by_query(w * phi[:, a], found.queries, len(q))

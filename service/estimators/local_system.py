@@ -129,7 +129,7 @@ def _offset_of_all(offset: Floats, columns: int) -> Floats:
 
 
 def _penalty(variance: Floats, ridge: float) -> Floats:
-    """Return r = ρ trace(C) / p, (m,)."""
+    """Return r, ρ times the mean variance, (m,)."""
     if ridge == 0:
         return np.zeros(len(variance))
     trace = np.zeros(len(variance))
@@ -147,9 +147,9 @@ def _cholesky_solve(
     solution: Floats,
     solved: NDArray[np.bool_],
 ) -> None:
-    """Fill the solutions (m, p), and where every pivot was large enough."""
-    p = goal.shape[1]
-    scale, lower = np.empty(p), np.empty((p, p))
+    """Fill the solutions (m, slopes), and where every pivot was large enough."""
+    slopes = goal.shape[1]
+    scale, lower = np.empty(slopes), np.empty((slopes, slopes))
     for query in range(goal.shape[0]):
         solved[query] = _factorise(
             covariance[query], penalty[query], is_constant[query], scale, lower
@@ -188,18 +188,18 @@ def _factorise(
 @njit(nogil=True, cache=True)
 def _substitute(lower: Floats, scale: Floats, goal: Floats, solution: Floats) -> None:
     """Fill the solution, forwards through the factor and backwards through its transpose."""
-    p = scale.shape[0]
-    for a in range(p):
+    slopes = scale.shape[0]
+    for a in range(slopes):
         value = goal[a] / scale[a]
         for c in range(a):
             value -= lower[a, c] * solution[c]
         solution[a] = value / lower[a, a]
-    for a in range(p - 1, -1, -1):
+    for a in range(slopes - 1, -1, -1):
         value = solution[a]
-        for c in range(a + 1, p):
+        for c in range(a + 1, slopes):
             value -= lower[c, a] * solution[c]
         solution[a] = value / lower[a, a]
-    for a in range(p):
+    for a in range(slopes):
         solution[a] /= scale[a]
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.backends.base import LEAST_EXPONENT, Moments, Resident
+from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK, Moments, Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Kernel
@@ -90,15 +90,17 @@ def reach_of(rows: Resident, fit: Smoother, q: Floats) -> Reach:
     return Reach(fit.kernel, bandwidth, found[:, 0].copy() if gaussian else None)
 
 
-def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> WeightedRows:
+def weighted_rows(
+    rows: Resident, reach: Reach, q: Floats, moments: Moments, limit: int
+) -> WeightedRows:
     """Return the rows in reach of each query with their weights.
 
     Raises:
         InvalidInput: There are more than `limit` in all.
     """
-    radius = reach.bandwidth if reach.kernel.is_compact else np.full(len(q), np.inf)
-    found = rows.within(q, radius)
-    check_entries(len(found.rows), limit)
+    # Before they are listed: where many rows lie at one place, they may be more than memory holds.
+    check_entries(int(moments.count.sum()), limit)
+    found = rows.within(q, _listed_radius(reach))
     queries = np.repeat(np.arange(len(q)), np.diff(found.offsets))
     h = reach.bandwidth[queries]
     if reach.nearest_distance is None:
@@ -106,7 +108,8 @@ def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> Weight
     else:
         nearest = reach.nearest_distance[queries]
         precision = 0.5 / (h * h)
-        exponent = precision * (nearest * nearest - found.distances * found.distances)
+        nearest_sq = nearest * nearest * NEAREST_SLACK
+        exponent = precision * (nearest_sq - found.distances * found.distances)
         clipped = np.clip(exponent, LEAST_EXPONENT, 0.0)
         weights = np.where(exponent > LEAST_EXPONENT, np.exp(clipped), 0.0)
     carries = weights > 0
@@ -118,6 +121,15 @@ def weighted_rows(rows: Resident, reach: Reach, q: Floats, limit: int) -> Weight
         distances=found.distances[carries],
         weights=weights[carries],
     )
+
+
+def _listed_radius(reach: Reach) -> Floats:
+    """Return how far rows are listed: without the edge, where all but the uniform kernel are 0."""
+    if not reach.kernel.is_compact:
+        return np.full(len(reach.bandwidth), np.inf)
+    if reach.kernel is Kernel.UNIFORM:
+        return reach.bandwidth
+    return np.nextafter(reach.bandwidth, 0.0)
 
 
 def check_entries(entries: int, limit: int) -> None:

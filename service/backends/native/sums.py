@@ -9,7 +9,7 @@ import math
 import numpy as np
 from numba import njit
 
-from service.backends.base import LEAST_EXPONENT
+from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK
 from service.backends.native.tree import STACK, row_distance_sq, rows_in_reach
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
@@ -23,7 +23,8 @@ _TRIANGULAR = KERNEL_CODES[Kernel.TRIANGULAR]
 _BIWEIGHT = KERNEL_CODES[Kernel.BIWEIGHT]
 _TRIWEIGHT = KERNEL_CODES[Kernel.TRIWEIGHT]
 BLOCK_ROWS = 256  # rows weighed before they are summed: a call a row would cost more than the sum
-LEAST_CORRELATION = math.exp(LEAST_EXPONENT)
+SMALLEST_TERM = math.exp(LEAST_EXPONENT)  # beside others, less is worth nothing
+LARGEST_SCALED_SQ = 1e8  # every covariance is 0 there, and the Matérn polynomials would overflow
 _COV_GAUSSIAN = COVARIANCE_CODES[Covariance.GAUSSIAN]
 _COV_LAPLACIAN = COVARIANCE_CODES[Covariance.LAPLACIAN]
 _COV_MATERN32 = COVARIANCE_CODES[Covariance.MATERN32]
@@ -146,7 +147,7 @@ def gaussian_moments(
         point, middle, h = q[query], center[query], bandwidth[query]
         query_gram, query_rhs = gram[query], rhs[query]
         size, found, squares = 0, 0, 0.0
-        nearest_sq = nearest_distance[query] * nearest_distance[query]
+        nearest_sq = nearest_distance[query] * nearest_distance[query] * NEAREST_SLACK
         precision = 0.5 / (h * h)
         for i in range(x.shape[0]):
             exponent = precision * (nearest_sq - row_distance_sq(x, i, point))
@@ -197,8 +198,11 @@ def product(
     for query in range(q.shape[0]):
         point = q[query]
         for i in range(x.shape[0]):
-            k = correlation(covariance, row_distance_sq(x, i, point) / scale_sq)
-            if k < LEAST_CORRELATION:
+            s = row_distance_sq(x, i, point) / scale_sq
+            if not s < LARGEST_SCALED_SQ:
+                continue
+            k = correlation(covariance, s)
+            if k < SMALLEST_TERM:
                 continue
             for c in range(a.shape[1]):
                 result[query, c] += k * a[i, c]

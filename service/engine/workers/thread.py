@@ -11,16 +11,20 @@ from typing import TypeVar, final
 from service.backends.base import Backend
 from service.domain.errors import NotReady
 from service.domain.prediction import Prediction
+from service.engine.plan import expected_seconds
 from service.engine.prepared import PreparedCache
-from service.engine.task import SerialBlocks, run_task, too_late
+from service.engine.task import Portions, SerialBlocks, run_task, too_late
 from service.engine.workers.base import Task
 from service.engine.workers.priority import yield_to_the_event_loop
 
 T = TypeVar("T")
 
-TASK_THREADS = 16
-"""Tasks under way at once. Their blocks share the cores, so that a small task is not behind a
-large one."""
+SHORT_THREADS, LONG_THREADS = 32, 8
+"""Tasks under way at once, in two lanes, so that a short task does not wait behind long ones. The
+blocks of all of them share the cores; each long one may hold a matrix of 128 MB."""
+
+LONG_S = 0.5
+"""Of expected computing time, from where a task takes the lane of the long ones."""
 
 
 @final
@@ -52,14 +56,21 @@ class ThreadBlocks(SerialBlocks):
         if m <= block_size or self._cores == 1:
             return super().__call__(work, m, block_size)
         parts: list[T] = []
+        portions = Portions(m, block_size)
         under_way: deque[Future[T]] = deque()
+
+        def timed(part: slice) -> T:
+            started = time.monotonic()
+            result = work(part)
+            portions.took(part, time.monotonic() - started)
+            return result
+
         try:
-            for start in range(0, m, block_size):
+            while portions.has_more:
                 if len(under_way) == self._cores:
                     parts.append(under_way.popleft().result())
                 self.check()
-                part = slice(start, min(start + block_size, m))
-                under_way.append(self._pool.submit(work, part))
+                under_way.append(self._pool.submit(timed, portions.next()))
             parts.extend(future.result() for future in under_way)
         except BaseException:
             for future in under_way:
@@ -91,13 +102,11 @@ class ThreadWorker:
         self._cores = cores
         self._cache = PreparedCache(prepared_budget_bytes)
         self._warm_up = warm_up
-        self._tasks = ThreadPoolExecutor(
-            TASK_THREADS, "nearfit-task", initializer=yield_to_the_event_loop
-        )
-        self._blocks = ThreadPoolExecutor(
-            cores, "nearfit-block", initializer=yield_to_the_event_loop
-        )
+        self._short = _pool(SHORT_THREADS, "nearfit-short")
+        self._long = _pool(LONG_THREADS, "nearfit-long")
+        self._blocks = _pool(cores, "nearfit-block")
         self._warm: Future[None] | None = None
+        self._is_closed = False
 
     @property
     def is_ready(self) -> bool:
@@ -114,37 +123,71 @@ class ThreadWorker:
         error = self._warm.exception()
         return "ready" if error is None else f"could not load compiled code: {error}"
 
+    @property
+    def prepared_bytes(self) -> int:
+        """Bytes of the trees and coefficients that are kept."""
+        return self._cache.used_bytes
+
     async def start(self) -> None:
         """Load the compiled code in a thread."""
-        self._warm = self._tasks.submit(self._warm_up)
+        self._warm = self._short.submit(self._warm_up)
 
     async def predict(self, task: Task, deadline: float) -> Prediction:
-        """Return the prediction; see `workers.base.Worker`."""
+        """Return the prediction; see `workers.base.Worker`.
+
+        While compiled code still loads, it waits for that, within its deadline.
+        """
         given_up = threading.Event()
+        prepared = self._cache.lease()
 
         def work() -> Prediction:
             blocks = ThreadBlocks(self._blocks, self._cores, deadline, given_up.is_set)
-            return run_task(task, self._backend, self._cache, blocks)
+            return run_task(task, self._backend, prepared, blocks)
 
         try:
-            future = self._tasks.submit(work)
-        except RuntimeError as closed:
-            raise NotReady("The service is shutting down.", retry_after_s=5) from closed
-        try:
-            left_s = max(0.0, deadline - time.monotonic())
-            return await asyncio.wait_for(asyncio.wrap_future(future), left_s)
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self._until_warm()
+                return await asyncio.wrap_future(self._lane(task).submit(work))
         except TimeoutError:
             raise too_late() from None
+        except RuntimeError as closed:
+            if not self._is_closed:
+                raise
+            raise NotReady("The service is shutting down.", retry_after_s=5) from closed
         finally:
             # Also when the caller has gone: the threads stop at the next block.
             given_up.set()
+
+    async def _until_warm(self) -> None:
+        if self._warm is not None and not self._warm.done():
+            # Shielded: a caller that leaves must not stop the loading for the others.
+            await asyncio.wait([asyncio.wrap_future(self._warm)])
+        if self._warm is not None and self._warm.exception() is not None:
+            raise NotReady(f"The native engine is not ready: {self.state}.")
+
+    def _lane(self, task: Task) -> ThreadPoolExecutor:
+        dataset = task.dataset
+        seconds = expected_seconds(
+            task.fit,
+            n=dataset.n_rows,
+            m=len(task.q),
+            d=dataset.n_features,
+            t=dataset.n_targets,
+        )
+        return self._long if seconds > LONG_S else self._short
 
     def forget(self, dataset_id: str) -> None:
         """Drop what was prepared from the dataset."""
         self._cache.forget(dataset_id)
 
     async def close(self) -> None:
-        """Wait for the blocks under way, at most a fraction of a second each, and end."""
-        self._tasks.shutdown(wait=False, cancel_futures=True)
-        await asyncio.to_thread(self._tasks.shutdown, wait=True)
-        await asyncio.to_thread(self._blocks.shutdown, wait=True, cancel_futures=True)
+        """Wait for the steps under way (a portion, a tree, a panel of a factor), and end."""
+        self._is_closed = True
+        for pool in (self._short, self._long):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._short, self._long, self._blocks):
+            await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+
+
+def _pool(threads: int, name: str) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, name, initializer=yield_to_the_event_loop)

@@ -206,3 +206,65 @@ def test_the_limit_counts_the_neighbours_of_all_blocks(predict: Predict) -> None
     fit = NadarayaWatson(Kernel.TRICUBE, bandwidth=2.0)
     with pytest.raises(InvalidInput, match="more than the 1000000"):
         predict(x, x, fit, np.zeros((1000, 1)), neighbors=True, block_size=100)
+
+
+@pytest.mark.parametrize("bandwidth", [1e20, 1e81, 1e150])
+@pytest.mark.parametrize("kernel", Kernel)
+def test_a_huge_bandwidth_is_the_global_fit(
+    predict: Predict, kernel: Kernel, bandwidth: float
+) -> None:
+    x = np.linspace(0, 1, 30)[:, None]
+    got = predict(x, x * x, LocalPolynomial(2, kernel, bandwidth), column(0.55))
+    assert_allclose(got.mean, [[0.3025]], rtol=1e-8)
+    assert got.issues == ()
+
+
+def test_a_tiny_gaussian_bandwidth_far_away_keeps_the_nearest_row(predict: Predict) -> None:
+    rng = np.random.default_rng(0)
+    x, q = rng.random((40, 2)), 100 + 100 * rng.random((300, 2))
+    got = predict(x, x[:, :1], NadarayaWatson(Kernel.GAUSSIAN, 1e-7), q)
+    assert np.isfinite(got.mean).all()
+    assert all(issue.status is Status.EXTRAPOLATED for issue in got.issues)
+
+
+@pytest.mark.parametrize("kernel", Covariance)
+@pytest.mark.parametrize("n_neighbors", [None, 5])
+def test_a_tiny_length_scale_decays_to_zero_and_says_so(
+    predict: Predict, kernel: Covariance, n_neighbors: int | None
+) -> None:
+    x = 1e6 * np.arange(10.0)[:, None]
+    got = predict(x, x, Kriging(kernel, 1e-150, 0.1, n_neighbors), column(5e5))
+    assert_allclose(got.mean, 0)
+    assert statuses(got) == {Status.EXTRAPOLATED}
+
+
+@pytest.mark.parametrize(("x_size", "q_size"), [(1.0, 1e10), (1e10, 1.0)])
+def test_a_scale_that_leaves_the_range_of_numbers_is_refused(
+    predict: Predict, x_size: float, q_size: float
+) -> None:
+    fit = Knn(2, "distance", metric=(1e-145,))
+    with pytest.raises(InvalidInput, match="send a larger scale") as refused:
+        predict(x_size * column(1, 2, 3), column(1, 2, 3), fit, q_size * column(1))
+    assert refused.value.faults[0].pointer == "/fit/metric"
+
+
+@pytest.mark.parametrize("kernel", [Covariance.GAUSSIAN, Covariance.MATERN52])
+def test_a_smooth_surface_without_noise_on_many_rows_is_answered_or_said_not_to_be(
+    predict_natively: Predict, kernel: Covariance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kriging_system, "DENSE_ROWS", 100)
+    x = np.sort(np.random.default_rng(0).random((600, 1)), axis=0)
+    for length_scale in (0.05, 0.5, 10.0):
+        got = predict_natively(x, np.sin(6 * x), Kriging(kernel, length_scale, 0.0), x[::50])
+        assert got.solve is not None
+        assert got.solve.relative_residual < 1
+        assert np.abs(got.mean).max() < 2
+        if Status.NOT_CONVERGED not in statuses(got):
+            assert_allclose(got.mean, np.sin(6 * x[::50]), atol=1e-3)
+
+
+def test_many_rows_at_one_place_are_counted_before_they_are_listed(predict: Predict) -> None:
+    x = np.repeat(np.arange(5.0), 8000)[:, None]
+    fit = LocalPolynomial(1, Kernel.TRICUBE, n_neighbors=30)
+    with pytest.raises(InvalidInput, match="more than the 1000000"):
+        predict(x, x, fit, np.tile(np.arange(5.0), 60)[:, None], neighbors=True)

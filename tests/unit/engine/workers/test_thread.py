@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,14 +11,19 @@ import pytest
 from service.backends.base import Resident
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
+from service.domain.dataset import make_dataset
 from service.domain.errors import DeadlineExceeded, NotReady
+from service.domain.kernels import Covariance
 from service.domain.prediction import Prediction
+from service.engine.task import Portions
 from service.engine.workers.thread import ThreadWorker
+from service.estimators import kriging_system
 from service.estimators.fits import Knn, Kriging
 from tests.predicting import make_task, predict_here
 
 RNG = np.random.default_rng(5)
 X, Y, Q = RNG.random((500, 2)), RNG.normal(size=(500, 1)), RNG.random((400, 2))
+DATA = make_dataset(X.copy(), Y.copy())
 
 
 class SlowBackend:
@@ -118,3 +124,86 @@ def test_after_its_end_it_refuses() -> None:
             await threads.predict(make_task(X, Y, Knn(5), Q), time.monotonic() + 10)
 
     asyncio.run(scenario())
+
+
+def test_weights_of_many_rows_do_not_stop_the_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each block solves for its weights; solving in blocks of the same pool would wait for ever."""
+    monkeypatch.setattr(kriging_system, "DENSE_ROWS", 100)
+    fit = Kriging(Covariance.GAUSSIAN, 0.2, 0.1)
+
+    async def scenario() -> None:
+        threads = worker(cores=2)
+        weighty = make_task(X, Y, fit, Q, neighbors=True, block_size=20)
+        got = await threads.predict(weighty, time.monotonic() + 60)
+        assert got.neighbors is not None
+        weights = got.neighbors.weights.reshape(len(Q), len(X))
+        rows = got.neighbors.rows.reshape(len(Q), len(X))
+        np.testing.assert_allclose(np.einsum("mn,mnt->mt", weights, Y[rows]), got.mean, atol=1e-8)
+        await threads.predict(make_task(X, Y, Knn(5), Q, block_size=10), time.monotonic() + 10)
+        await threads.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_short_task_does_not_wait_behind_long_ones() -> None:
+    rows = RNG.random((3000, 2))
+
+    async def scenario() -> None:
+        threads = worker(cores=1, pause_s=1.0)
+        fits = [Kriging(length_scale=0.1 + 0.01 * i) for i in range(20)]
+        long = [
+            asyncio.ensure_future(
+                threads.predict(
+                    make_task(rows, rows[:, :1].copy(), fit, rows), time.monotonic() + 3
+                )
+            )
+            for fit in fits
+        ]
+        await asyncio.sleep(0.2)
+        started = time.monotonic()
+        await threads.predict(make_task(X, Y, Knn(5), Q[:3]), started + 30)
+        assert time.monotonic() - started < 2.8  # its own pause is 1 s; 20 of them would take 3 s
+        await asyncio.gather(*long, return_exceptions=True)
+        await threads.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_a_queued_task_prepares_after_a_delete_is_not_kept() -> None:
+    async def scenario() -> None:
+        threads = worker(pause_s=0.3)
+        stored = replace(make_task(X, Y, Knn(5), Q), dataset=replace(DATA, id="ds-gone"))
+        running = asyncio.ensure_future(threads.predict(stored, time.monotonic() + 10))
+        await asyncio.sleep(0.1)
+        threads.forget("ds-gone")
+        await running
+        assert threads.prepared_bytes == 0
+        await threads.predict(stored, time.monotonic() + 10)
+        assert threads.prepared_bytes > 0
+        await threads.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_task_waits_for_compiled_code_within_its_deadline() -> None:
+    async def scenario() -> None:
+        threads = worker(warm_up=lambda: time.sleep(0.5))
+        await threads.start()
+        with pytest.raises(DeadlineExceeded, match="longer than its time"):
+            await threads.predict(make_task(X, Y, Knn(5), Q), time.monotonic() + 0.1)
+        got = await threads.predict(make_task(X, Y, Knn(5), Q), time.monotonic() + 10)
+        assert got.mean.shape == (400, 1)
+        await threads.close()
+
+    asyncio.run(scenario())
+
+
+def test_portions_grow_while_they_are_quick_and_shrink_when_not() -> None:
+    portions = Portions(100_000, 4096)
+    sizes = []
+    for seconds in (0.0001, 0.0001, 0.0001, 0.0001, 0.0001, 10.0, 0.05):
+        part = portions.next()
+        sizes.append(part.stop - part.start)
+        portions.took(part, seconds)
+    assert sizes == [16, 64, 256, 1024, 4096, 4096, 20]
+    assert portions.has_more
