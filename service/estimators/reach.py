@@ -109,7 +109,8 @@ def weighted_rows(
         nearest = reach.nearest_distance[queries]
         precision = 0.5 / (h * h)
         nearest_sq = nearest * nearest * NEAREST_SLACK
-        exponent = precision * (nearest_sq - found.distances * found.distances)
+        with np.errstate(over="ignore"):  # to -∞, a weight of 0
+            exponent = precision * (nearest_sq - found.distances * found.distances)
         clipped = np.clip(exponent, LEAST_EXPONENT, 0.0)
         weights = np.where(exponent > LEAST_EXPONENT, np.exp(clipped), 0.0)
     carries = weights > 0
