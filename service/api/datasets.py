@@ -31,6 +31,7 @@ from service.domain.errors import (
     InvalidInput,
     MalformedBody,
     NotAcceptable,
+    Overloaded,
     StoreFull,
     UnsupportedMediaType,
 )
@@ -48,7 +49,7 @@ DatasetId = Annotated[
     ),
 ]
 
-BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput)
+BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput, Overloaded)
 
 
 @router.post(
@@ -179,7 +180,7 @@ async def append_rows(
     kind = content_type(request, Format.JSON, Format.CSV, Format.FORM)
     dataset = engine.describe(dataset_id)
     x, y, delimiter = await read_body(
-        request, engine, partial(read_rows, kind=kind, dataset=dataset)
+        request, engine, partial(read_rows, kind=kind, dataset=dataset, limits=engine.limits)
     )
     appended = await engine.append(dataset_id, x, y)
     summary = await summaries.of(appended, engine)
@@ -218,7 +219,7 @@ def read_upload(
     if kind.format is Format.FORM:
         form = read_form(body, kind.boundary)
         text, name, targets = form.file, name or form.name, targets or form.targets
-    table = read_table(text)
+    table = read_table(text, limits)
     features, targets = table.split(targets)
     dataset = checked_dataset(
         table.values(features),
@@ -232,7 +233,7 @@ def read_upload(
 
 
 def read_rows(
-    body: bytearray, kind: ContentType, dataset: Dataset
+    body: bytearray, kind: ContentType, dataset: Dataset, limits: Limits
 ) -> tuple[Floats, Floats, str | None]:
     """Return the rows in the body in the order of the dataset's columns, and the delimiter."""
     if kind.format is Format.JSON:
@@ -248,7 +249,7 @@ def read_rows(
         text = form.file
     else:
         text = memoryview(body)
-    table = read_table(text)
+    table = read_table(text, limits)
     table.only(dataset.feature_names + dataset.target_names)
     x, y = table.values(dataset.feature_names), table.values(dataset.target_names)
     return x, y, table.delimiter

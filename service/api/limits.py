@@ -1,5 +1,7 @@
 """Raw ASGI: a body over the limit is refused, before its first byte where its length is known.
 
+So is one that would make the bodies that are held at once, over all requests, too many bytes.
+
 A client that is still sending when the connection closes sees a reset instead of the answer. So
 an answer that comes before the end of the body is sent, but its last event is held back until the
 rest of the body has been read and dropped, within bounds.
@@ -13,7 +15,11 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import error_response
-from service.domain.errors import BodyTooLarge
+from service.domain.errors import BodyTooLarge, Overloaded
+
+# Bodies of the largest size that may be held at once.
+LARGEST_BODIES: Final = 4
+RETRY_AFTER_S: Final = 5
 
 DRAIN_SECONDS: Final = 10.0
 DRAIN_BYTES: Final = 2**30
@@ -25,6 +31,7 @@ class BodyLimit:
     def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._bodies = _Bodies(LARGEST_BODIES * max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection."""
@@ -36,15 +43,21 @@ class BodyLimit:
         if length == 0 and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, send, headers, self._max_body_bytes)
-        if length is not None and length > self._max_body_bytes:
-            response = error_response(scope, self._refusal(f"The body has {length:,} bytes"))
-            await response(scope, body.receive, body.send)
+        body = _Body(receive, send, headers, self._max_body_bytes, self._bodies)
+        try:
+            self._check(length or 0)
+        except (BodyTooLarge, Overloaded) as error:
+            await error_response(scope, error)(scope, body.receive, body.send)
             return
-        await self._app(scope, body.receive, body.send)
+        try:
+            await self._app(scope, body.receive, body.send)
+        finally:
+            body.release()
 
-    def _refusal(self, found: str) -> BodyTooLarge:
-        return too_large(found, self._max_body_bytes)
+    def _check(self, length: int) -> None:
+        if length > self._max_body_bytes:
+            raise too_large(f"The body has {length:,} bytes", self._max_body_bytes)
+        self._bodies.check_room(length)
 
 
 def too_large(found: str, limit: int) -> BodyTooLarge:
@@ -56,15 +69,50 @@ def too_large(found: str, limit: int) -> BodyTooLarge:
     )
 
 
+class _Bodies:
+    """The bytes of all bodies that are held, as far as they have come.
+
+    What is only announced is not counted: clients that announce much and send nothing would keep
+    all others out.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._held = 0
+
+    def check_room(self, more: int) -> None:
+        """Raise `Overloaded` if there is no room for so many bytes more."""
+        if self._held + more > self._limit:
+            raise Overloaded(
+                f"The requests under way hold {self._held:,} bytes, and with this body they would "
+                f"hold more than {self._limit:,} ({LARGEST_BODIES} times max_body_bytes in "
+                "/limits); send it again later.",
+                retry_after_s=RETRY_AFTER_S,
+            )
+
+    def hold(self, more: int) -> None:
+        """Count so many bytes more. Raises `Overloaded` as `check_room` does."""
+        self.check_room(more)
+        self._held += more
+
+    def release(self, count: int) -> None:
+        """Count so many bytes less."""
+        self._held -= count
+
+
 class _Body:
     """The body of one request on its way in: counted, and drained if an answer overtakes it."""
 
-    def __init__(self, receive: Receive, send: Send, headers: Headers, limit: int) -> None:
+    def __init__(
+        self, receive: Receive, send: Send, headers: Headers, limit: int, bodies: _Bodies
+    ) -> None:
         self._receive = receive
         self._send = send
         # Such a client waits for a word before it sends; a final answer means that it will not.
         self._held_back = headers.get("expect", "").lower() == "100-continue"
         self._limit = limit
+        self._bodies = bodies
+        self._held = 0
         self._received = 0
         self._ended = False
 
@@ -73,15 +121,25 @@ class _Body:
 
         Raises:
             BodyTooLarge: The bytes received exceed the limit; how many follow is not known.
+            Overloaded: All requests together would hold too many bytes.
         """
+        before = self._received
         message = await self._receive_counted()
         if self._received > self._limit:
             raise too_large(f"The body has more than {self._limit:,} bytes", self._limit)
+        self._bodies.hold(self._received - before)
+        self._held += self._received - before
         return message
+
+    def release(self) -> None:
+        """Count its bytes no more; the application has let go of them."""
+        self._bodies.release(self._held)
+        self._held = 0
 
     async def send(self, message: Message) -> None:
         """Pass on an event of the answer, but end it only after the body has ended."""
         if self._ended:
+            self.release()  # it was read to its end and is not needed for an answer
             await self._send(message)
         elif message["type"] == "http.response.start":
             # Should the body outlast the bounds, then nothing can follow on this connection.

@@ -17,6 +17,7 @@ from service.api.faults import closest, shown
 from service.api.table_faults import DELIMITERS, NUMBER, first_fault
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput, MalformedBody
+from service.engine.limits import Limits
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
@@ -101,12 +102,13 @@ class Table:
                 )
 
 
-def read_table(text: memoryview) -> Table:
+def read_table(text: memoryview, limits: Limits) -> Table:
     """Return the table in a CSV file: a line of names, then lines of numbers.
 
     Args:
         text: UTF-8, with or without a byte order mark. The delimiter is a comma, or the semicolon
             or tab that the first line has in its place.
+        limits: How many columns are read at most.
 
     Raises:
         MalformedBody: It is not text in UTF-8, or empty.
@@ -119,7 +121,7 @@ def read_table(text: memoryview) -> Table:
         text = text[3:]
     header, rest, line = _first_line(text)
     delimiter = _delimiter(header)
-    names = _column_names(header, delimiter, line)
+    names = _column_names(header, delimiter, line, limits.max_features + limits.max_targets)
     columns = _arrow_columns(rest, names, delimiter)
     if columns is None:
         raise first_fault(
@@ -163,11 +165,18 @@ def _delimiter(header: str) -> str:
     return next((sign for sign in DELIMITERS if sign in unquoted), ",")
 
 
-def _column_names(header: str, delimiter: str, line: int) -> tuple[str, ...]:
+def _column_names(header: str, delimiter: str, line: int, most: int) -> tuple[str, ...]:
     try:
         (cells,) = csv.reader([header], delimiter=delimiter, strict=True)
     except (csv.Error, ValueError) as error:
         raise MalformedBody(f"Line {line} is not CSV: {error}.") from None
+    # Below, work and memory grow with the columns, so their number is bounded first.
+    if len(cells) > most:
+        raise InvalidInput.at(
+            f"cell={line},1",
+            f"The file has {len(cells):,} columns, and the limit is {most:,} (max_features and "
+            "max_targets in /limits, together); send fewer columns.",
+        )
     names = tuple(cell.strip() for cell in cells)
     if all(NUMBER.fullmatch(name) for name in names):
         raise InvalidInput.at(
@@ -180,6 +189,7 @@ def _column_names(header: str, delimiter: str, line: int) -> tuple[str, ...]:
             f"Only one column, {shown(names[0])}, was found; a feature and a target are needed. "
             "Between cells there must be a comma, a semicolon or a tab.",
         )
+    first: dict[str, int] = {}
     for j, name in enumerate(names):
         if not name:
             raise InvalidInput.at(
@@ -187,10 +197,10 @@ def _column_names(header: str, delimiter: str, line: int) -> tuple[str, ...]:
                 f"Column {j + 1} has no name; name it, or leave out the column (pandas writes its "
                 "index that way unless index=False).",
             )
-        if name in names[:j]:
+        if first.setdefault(name, j) != j:
             raise InvalidInput.at(
                 f"cell={line},{j + 1}",
-                f"The name {shown(name)} stands twice, in columns {names.index(name) + 1} and "
+                f"The name {shown(name)} stands twice, in columns {first[name] + 1} and "
                 f"{j + 1}; names must differ.",
             )
     return names

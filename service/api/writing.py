@@ -58,11 +58,8 @@ def json_pieces(value: Any) -> Iterator[bytes]:
             opening = b","
         yield b"}"
     elif isinstance(value, list):
-        opening = b"["
-        for member in value:
-            yield opening
-            yield from json_pieces(member)
-            opening = b","
+        yield b"["
+        yield from _members(value)
         yield b"]"
     elif isinstance(value, Items):
         yield from _stretches(value)
@@ -85,8 +82,21 @@ def _stretches(items: Items[Any]) -> Iterator[bytes]:
     yield b"["
     for start in range(0, items.length, count):
         stretch = items.stretch(start, min(start + count, items.length))
-        yield (b"," if start else b"") + _dumps(stretch)[1:-1]
+        yield b"," if start else b""
+        if size(stretch) <= PIECE_NUMBERS:
+            yield _dumps(stretch)[1:-1]
+        else:  # the count is right on average, and a single item may hold far more
+            yield from _members(stretch)
     yield b"]"
+
+
+def _members(values: list[Any]) -> Iterator[bytes]:
+    """Yield the members of a list, with commas between."""
+    separator = b""
+    for member in values:
+        yield separator
+        yield from json_pieces(member)
+        separator = b","
 
 
 async def _streamed(engine: Engine, document: dict[str, Any]) -> AsyncIterator[bytes]:

@@ -114,7 +114,7 @@ def test_limits_on_numbers_name_the_limit(small: httpx.Client) -> None:
         found = problem(small.post("/predict", json=inline), 422)
         assert pointers(found) == [f"/dataset{pointer}"]
     too_much: list[tuple[dict[str, Any], str, str]] = [
-        ({"queries": [1, 2, 3, 4, 5, 6]}, "/queries", "max_queries"),
+        ({"queries": [1, 2, 3, 4, 5, 6]}, "/queries", " 5 "),
         ({"queries": [1], "timeout_s": 11}, "/timeout_s", "max_timeout_s"),
     ]
     for request, pointer, limit in too_much:

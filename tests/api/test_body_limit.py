@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import orjson
@@ -104,6 +104,48 @@ def test_a_chunked_body_is_refused_while_it_is_still_coming(small: httpx.Client)
         opened.sendall(request_head("Transfer-Encoding: chunked") + chunk * 3)
         status, _ = read_answer(opened)  # the last chunk never comes
     assert status == 413
+
+
+def until(status: int, ask: Callable[[], httpx.Response]) -> httpx.Response:
+    """Ask again until the answer has this status."""
+    stop = time.monotonic() + 10
+    while (answer := ask()).status_code != status:
+        assert time.monotonic() < stop, answer.text
+    return answer
+
+
+def test_the_bodies_under_way_are_bounded_together(small: httpx.Client) -> None:
+    headers = {"Content-Type": "text/csv"}
+    body = b"x" * (SMALL_BODY - 1_000)
+
+    def whole() -> httpx.Response:
+        return small.post("/datasets", content=body, headers=headers)
+
+    def in_chunks() -> httpx.Response:
+        return small.post("/datasets", content=iter([body]), headers=headers)
+
+    with ExitStack() as stack:
+        for length in (f"Content-Length: {SMALL_BODY}", "Transfer-Encoding: chunked") * 2:
+            opened = stack.enter_context(connection(small))
+            chunk = b"%x\r\n" % len(body) if "chunked" in length else b""
+            opened.sendall(request_head(length) + chunk + body)  # and the rest never comes
+        for ask in (whole, in_chunks):
+            answer = until(503, ask)
+            assert problem(answer, 503)["type"] == "urn:nearfit:problem:overloaded"
+            assert "max_body_bytes" in answer.text
+            assert int(answer.headers["retry-after"]) > 0
+        with connection(small) as opened:
+            opened.sendall(request_head(f"Content-Length: {len(body)}"))
+            assert read_answer(opened)[0] == 503  # not a byte of the body was sent
+        # There is room for short ones, and announced bytes that do not come take none.
+        announced = stack.enter_context(connection(small))
+        announced.sendall(request_head(f"Content-Length: {SMALL_BODY // 10}"))
+        for _ in range(3):
+            request = {"dataset_id": "motorcycle", "queries": [15]}
+            assert small.post("/predict", json=request).is_success
+    for ask in (whole, in_chunks):
+        for _ in range(10):  # what was refused or answered is counted no more
+            until(422, ask)
 
 
 def test_a_length_below_the_truth_is_refused_by_the_server(small: httpx.Client) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -74,6 +75,38 @@ def test_five_hundred_clients_get_their_own_answers(client: httpx.Client) -> Non
 
 
 def test_a_prediction_under_way_keeps_its_version_while_rows_are_appended(
+    client: httpx.Client,
+) -> None:
+    rng = np.random.default_rng(3)
+    x = rng.random((20_000, 2))
+    dataset_id = upload(client, x.tolist(), x[:, 0].tolist())
+    fit = {"method": "local_linear", "kernel": "gaussian", "bandwidth": 0.3}
+    body = {"dataset_id": dataset_id, "queries": rng.random((2_000, 2)).tolist(), "fit": fit}
+
+    def ask() -> httpx.Response:
+        return client.post("/predict", json=body)
+
+    started = time.monotonic()
+    before = ask()
+    took = time.monotonic() - started
+    assert before.json()["dataset_version"] == 1
+    with ThreadPoolExecutor(1) as aside:
+        under_way = aside.submit(ask)
+        time.sleep(0.4 * took)  # it has arrived, and is not done
+        appended = client.post(
+            f"/datasets/{dataset_id}/rows", json={"x": [[0.5, 0.5]] * 1000, "y": [9.0] * 1000}
+        )
+        assert appended.json()["version"] == 2
+        assert not under_way.done()
+        assert under_way.result().content == before.content
+    few = {**body, "queries": body["queries"][:10]}
+    after = client.post("/predict", json=few).json()
+    assert after["dataset_version"] == 2
+    assert after["mean"] != before.json()["mean"][:10]
+    client.delete(f"/datasets/{dataset_id}").raise_for_status()
+
+
+def test_a_prediction_sees_the_rows_that_were_appended_before_it(
     client: httpx.Client,
 ) -> None:
     rng = np.random.default_rng(2)

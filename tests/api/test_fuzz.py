@@ -1,6 +1,10 @@
-"""Whatever is sent, the answer is an answer or a problem document, never a 500."""
+"""Whatever is sent, the answer is an answer or a problem document, never a 500.
+
+And an answer says of every estimate that is missing why it is.
+"""
 
 import json
+import operator
 from typing import Any
 
 import httpx
@@ -8,6 +12,7 @@ import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.domain.kernels import Covariance, Kernel
 from tests.api.problems import problem
 
 MANY = settings(max_examples=150)
@@ -62,14 +67,90 @@ files = st.builds(
 )
 
 
+# Requests that are right: rows with many ties, and lengths as short and as long as is accepted.
+def lengths(most: float) -> st.SearchStrategy[float]:
+    return st.floats(-most, most).map(lambda power: min(max(10.0**power, 1e-150), 1e150))
+
+
+counts = st.integers(1, 4)
+reaches = st.one_of(
+    st.fixed_dictionaries({"bandwidth": lengths(150) | lengths(3)}),
+    st.fixed_dictionaries({"n_neighbors": counts}),
+)
+kernels = st.sampled_from([str(kernel) for kernel in Kernel])
+penalties = st.sampled_from([0, 1e-9, 1, 1e150])
+right_knn = st.fixed_dictionaries(
+    {
+        "method": st.just("knn"),
+        "n_neighbors": counts,
+        "weights": st.sampled_from(["uniform", "distance"]),
+    }
+)
+right_smoothers = st.fixed_dictionaries({"method": st.just("nadaraya_watson"), "kernel": kernels})
+right_polynomials = st.fixed_dictionaries(
+    {
+        "method": st.just("local_polynomial"),
+        "kernel": kernels,
+        "degree": st.integers(0, 2),
+        "ridge": penalties,
+    }
+)
+right_kriging = st.fixed_dictionaries(
+    {
+        "method": st.just("kriging"),
+        "kernel": st.sampled_from([str(kernel) for kernel in Covariance]),
+        "length_scale": lengths(150) | lengths(3),
+        "alpha": penalties,
+        "n_neighbors": st.none() | counts,
+    }
+)
+right_fits = st.one_of(
+    right_knn,
+    right_kriging,
+    st.builds(operator.or_, right_smoothers | right_polynomials, reaches),
+)
+
+
+def rows(width: int, least: int, most: int) -> st.SearchStrategy[list[list[int]]]:
+    row = st.lists(st.integers(-2, 2), min_size=width, max_size=width)
+    return st.lists(row, min_size=least, max_size=most)
+
+
+@st.composite
+def right_requests(draw: st.DrawFn) -> dict[str, Any]:
+    n, d, t = draw(st.integers(4, 12)), draw(st.integers(1, 3)), draw(st.integers(1, 2))
+    scales = st.lists(lengths(100), min_size=d, max_size=d)
+    metrics = st.sampled_from(["euclidean", "standardized"])
+    return {
+        "dataset": {"x": draw(rows(d, n, n)), "y": draw(rows(t, n, n))},
+        "queries": draw(rows(d, 1, 4)),
+        "fit": draw(right_fits)
+        | {"metric": draw(metrics | st.fixed_dictionaries({"scale": scales}))},
+        "include": draw(st.sampled_from([[], ["neighbors"], ["diagnostics"]])),
+    }
+
+
 def check(answer: httpx.Response) -> None:
     """Accept an answer in JSON or a problem below 500; a deadline and a full store are no bug."""
     if answer.is_success:
         assert answer.headers["content-type"] == "application/json"
-        orjson.loads(answer.content)
+        check_missing(orjson.loads(answer.content))
     else:
         assert answer.status_code < 500, f"{answer.request.content!r} → {answer.text}"
         problem(answer, answer.status_code)
+
+
+def check_missing(document: dict[str, Any]) -> None:
+    """Check that estimates are missing only at the queries without support."""
+    unsupported = {
+        query
+        for issue in document.get("issues", [])
+        if issue["status"] == "no_support"
+        for query in issue["queries"]
+    }
+    for query, mean in enumerate(document.get("mean", [])):
+        is_missing = None in (mean if isinstance(mean, list) else [mean])
+        assert not is_missing or query in unsupported, (query, document)
 
 
 @MANY
@@ -80,6 +161,14 @@ def test_any_prediction_request_is_answered(api: httpx.Client, request: dict[str
             "/predict", content=json.dumps(request), headers={"Content-Type": "application/json"}
         )
     )
+
+
+@settings(max_examples=600)
+@given(request=right_requests())
+def test_an_estimate_is_missing_only_without_support(
+    api: httpx.Client, request: dict[str, Any]
+) -> None:
+    check(api.post("/predict", json=request))
 
 
 @MANY

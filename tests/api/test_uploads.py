@@ -1,6 +1,7 @@
 """CSV files and forms, as people and programs write them."""
 
 import json
+import time
 from typing import Any
 
 import httpx
@@ -10,6 +11,8 @@ import pytest
 from service.api import multipart
 from service.api.multipart import read_form
 from service.api.tables import read_table
+from service.domain.errors import InvalidInput
+from service.engine.limits import Limits
 from tests.api.problems import pointers, problem
 
 CSV = {"Content-Type": "text/csv"}
@@ -99,9 +102,31 @@ def test_every_digit_of_a_number_counts() -> None:
     rng = np.random.default_rng(3)
     numbers = rng.normal(size=(500, 2)) * 10.0 ** rng.integers(-300, 300, size=(500, 2))
     text = "a,y\n" + "".join(f"{a!r},{y!r}\n" for a, y in numbers.tolist())
-    table = read_table(memoryview(text.encode()))
+    table = read_table(memoryview(text.encode()), Limits())
     assert np.array_equal(table.values(["a", "y"]), numbers)
     assert np.array_equal(table.values(["y"])[:, 0], numbers[:, 1])
+
+
+@pytest.mark.parametrize("double", [False, True])
+def test_a_wide_header_is_refused_at_once(double: bool) -> None:
+    names = [f"c{j}" for j in range(100_000)]
+    header = ",".join(names[:-1] + names[-1 - double :][:1])
+    started = time.perf_counter()
+    with pytest.raises(InvalidInput, match="100,000 columns, and the limit is 1,100"):
+        read_table(memoryview(f"{header}\n".encode()), Limits())
+    assert time.perf_counter() - started < 2
+
+
+def test_as_many_columns_as_the_limits_allow_are_read() -> None:
+    limits = Limits(max_features=60_000, max_targets=1)
+    names = [f"c{j}" for j in range(60_000)]
+    text = ",".join([*names, "y"]) + "\n"
+    started = time.perf_counter()
+    with pytest.raises(InvalidInput, match="one line only"):
+        read_table(memoryview(text.encode()), limits)
+    with pytest.raises(InvalidInput, match="'c0' stands twice, in columns 1 and 60001"):
+        read_table(memoryview(text.replace(",y", ",c0").encode()), limits)
+    assert time.perf_counter() - started < 5
 
 
 def test_a_fault_far_down_is_found_in_its_line(api: httpx.Client) -> None:

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from tests.live import children, live_process, upload, wait_until_ready
+from tests.unit.engine.workers.test_process import held_datasets
 
 pytestmark = pytest.mark.keops
 
@@ -76,15 +77,19 @@ def test_others_are_served_while_it_computes_and_a_deadline_frees_it(
 ) -> None:
     started = time.monotonic()
     asking = Asking(client, {**long, "timeout_s": 3})
-    answered = 0
+    waits = []
     while asking.is_alive():
+        asked = time.monotonic()
         assert client.get("/livez").status_code == 200
-        answered += 1
+        waits.append(time.monotonic() - asked)
         time.sleep(0.01)
     late = asking.result()
     assert late.status_code == 504
     assert late.json()["type"].endswith("deadline-exceeded")
-    assert answered > 50
+    assert len(waits) > 50
+    # A reduction that kept the event loop waiting would do so for seconds; the rest is the noise of
+    # a busy machine (benchmarks/busy_worker.py measures 50 ms).
+    assert max(waits) < 0.5
     assert time.monotonic() - started < 10
     assert client.post("/predict", json={**QUICK, "timeout_s": 20}).status_code == 200
 
@@ -115,12 +120,14 @@ def test_a_deleted_dataset_leaves_the_worker_too(
 ) -> None:
     few = {**long, "queries": long["queries"][:5]}
     assert client.post("/predict", json=few, timeout=60).status_code == 200
-    held = psutil.Process(worker_pid(service)).memory_info().rss
+    worker = worker_pid(service)
+    mapped, resident = held_datasets(worker), psutil.Process(worker).memory_info().rss
+    assert held_datasets(service[0]) == 0
     assert client.delete(f"/datasets/{long['dataset_id']}").status_code == 204
     until = time.monotonic() + 10
     while time.monotonic() < until:
-        assert client.post("/predict", json=QUICK).status_code == 200  # it looks at its messages
-        if psutil.Process(worker_pid(service)).memory_info().rss < held - 5_000_000:
+        has_unmapped = held_datasets(worker) == mapped - 1
+        if has_unmapped and psutil.Process(worker).memory_info().rss < resident - 5_000_000:
             return
         time.sleep(0.1)
     pytest.fail("the worker still holds the memory of the deleted dataset")

@@ -24,6 +24,7 @@ DOCUMENTS: list[Any] = [
     {"neighbors": items(700), "mean": np.array([np.nan, np.inf, 1.0])},
     {"a": {"b": {"c": np.arange(1000)}}, "empty": [], "none": None},
     [np.arange(300), np.arange(0), [1, 2], {}],
+    {"skewed": Items(9, 200, lambda low, high: [np.arange(i**2) for i in range(low, high)])},
     {"wide": np.ones((3, 1000)), "zero": np.ones((0, 5)), "strided": np.ones((400, 4))[:, 1]},
 ]
 
@@ -47,6 +48,16 @@ def test_the_pieces_are_the_whole(
 ) -> None:
     monkeypatch.setattr(writing, "PIECE_NUMBERS", piece_numbers)
     assert orjson.loads(b"".join(json_pieces(document))) == plain(document)
+
+
+def test_no_call_of_orjson_is_long_whatever_one_item_holds() -> None:
+    def stretch(start: int, stop: int) -> list[Any]:
+        return [{"rows": np.arange(1_000_000 if i == 1 else 3)} for i in range(start, stop)]
+
+    for length in (2, 5_000):
+        pieces = list(json_pieces(Items(length, 1_000_000 + 3 * length, stretch)))
+        assert max(map(len, pieces)) < 25 * writing.PIECE_NUMBERS
+        assert orjson.loads(b"".join(pieces)) == plain(stretch(0, length))
 
 
 def test_no_piece_is_more_than_its_share() -> None:

@@ -100,6 +100,8 @@ def checked_dataset(
     name: str | None,
 ) -> Dataset:
     """Return the dataset of these arrays, within the limits of the service."""
+    # The engine checks the same, of a dataset. To make one of ten million columns, each with a
+    # name, takes gigabytes: so they are counted here first.
     for pointer, kind, found, limit in (
         ("/x", "features", _width(x), limits.max_features),
         ("/y", "targets", _width(y), limits.max_targets),

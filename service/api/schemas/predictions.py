@@ -65,13 +65,6 @@ class PredictionRequest(RequestModel):
 
     def to_domain(self, limits: Limits) -> PredictCommand:
         """Return what the engine is asked for."""
-        m = len(self.queries) if self.queries.ndim else 1
-        if m > limits.max_queries:
-            raise InvalidInput.at(
-                "/queries",
-                f"There are {m:,} queries, and the limit is {limits.max_queries:,} (max_queries "
-                "in /limits); send them in several requests.",
-            )
         if self.timeout_s is not None and self.timeout_s > limits.max_timeout_s:
             raise InvalidInput.at(
                 "/timeout_s",

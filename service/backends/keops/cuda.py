@@ -6,8 +6,6 @@ claimed about its speed.
 Importing this module imports PyTorch and KeOps, which compiles its GPU engine at first import.
 """
 
-# ruff: noqa: TID251  (this package is the one that may import them)
-
 import atexit
 from typing import Any, Final, Literal, final
 

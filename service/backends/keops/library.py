@@ -9,8 +9,6 @@ folder's name holds what really matters: Python, processor and compiler flags. S
 filled while an image was built is found again in its containers.
 """
 
-# ruff: noqa: TID251  (this package is the one that may import them)
-
 import fcntl
 import hashlib
 import importlib.util

@@ -40,7 +40,7 @@ class Worker(Protocol):
 
     @property
     def state(self) -> str:
-        """One sentence for people: what the worker is doing, or why it cannot work."""
+        """What the worker is doing, or why it cannot work: half a sentence, without a full stop."""
 
     async def start(self) -> None:
         """Begin to get ready; returns at once."""

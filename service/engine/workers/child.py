@@ -42,8 +42,10 @@ def main(descriptor: int) -> None:
             report=lambda doing: inbox.send(messages.Progress(doing)), **start.arguments
         )
     except Exception as problem:
-        traceback.print_exc()
-        inbox.send(messages.Failed(str(problem) or type(problem).__name__))
+        if not isinstance(problem, RuntimeError):  # those are foreseen, and say all there is to say
+            traceback.print_exc()
+        said = " ".join(str(problem).split()).rstrip(".")
+        inbox.send(messages.Failed(said or type(problem).__name__))
         return
     # Not all backends have a choice of devices.
     inbox.send(messages.Ready(getattr(backend, "device", "cpu")))

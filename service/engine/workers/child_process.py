@@ -42,11 +42,10 @@ class ChildProcess:
     """A compute process, its socket, and what has been handed over to it; for one thread.
 
     Args:
-        start: Its first message.
         dataset_budget_bytes: For the datasets that it holds; the least recently used are dropped.
     """
 
-    def __init__(self, start: messages.Start, dataset_budget_bytes: int) -> None:
+    def __init__(self, dataset_budget_bytes: int) -> None:
         self._dataset_budget_bytes: Final = dataset_budget_bytes
         self._held: Final[OrderedDict[str, _Held]] = OrderedDict()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -63,8 +62,6 @@ class ChildProcess:
             except BaseException:
                 self.connection.close()
                 raise
-        with suppress(ChildEnded):  # the caller sees it when it reads
-            self.send(start)
 
     @property
     def pid(self) -> int:

@@ -5,9 +5,12 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from math import inf
 from multiprocessing.connection import wait
 from typing import Final, final
 
@@ -72,8 +75,7 @@ class Keeper:
         self._start: Final = start
         self._dataset_budget_bytes: Final = dataset_budget_bytes
         self._grace_s: Final = grace_s
-        self._jobs: Final[deque[Job]] = deque()
-        self._forgotten: Final[deque[str]] = deque()
+        self._queue: Final[deque[Job | messages.Drop]] = deque()
         self._bell: Final = _Bell()
         self._lock: Final = threading.Lock()
         self._is_closing = False
@@ -94,7 +96,7 @@ class Keeper:
         with self._lock:
             if self._is_closing:
                 raise NotReady(CLOSING)
-            self._jobs.append(job)
+            self._queue.append(job)
         self._bell.ring()
 
     def look(self) -> None:
@@ -102,8 +104,17 @@ class Keeper:
         self._bell.ring()
 
     def forget(self, dataset_id: str) -> None:
-        """Drop the dataset in the process, as soon as that is idle."""
-        self._forgotten.append(dataset_id)
+        """Drop the dataset in the process, after the jobs that wait for it.
+
+        Jobs to come may be on the next version or upload with this id, which stays.
+        """
+        with self._lock:
+            place = 0
+            for number, item in enumerate(self._queue, start=1):
+                if isinstance(item, Job) and item.task.dataset.id == dataset_id:
+                    place = number
+            if place or self.is_ready:  # else the process holds nothing yet
+                self._queue.insert(place, messages.Drop(dataset_id))
         self._bell.ring()
 
     def close(self) -> None:
@@ -116,56 +127,60 @@ class Keeper:
         failures = 0
         while not self._is_closing:
             began = time.monotonic()
-            reason, code = "", None
+            self.state = "starting the compute process"
             try:
-                self.state = "starting the compute process"
-                self.child = ChildProcess(self._start, self._dataset_budget_bytes)
-                reason = self._attend(self.child, began)
-            except OSError as problem:
+                self.child = ChildProcess(self._dataset_budget_bytes)
+            except Exception as problem:
                 reason = f"the system refused to start it ({problem})"
+            else:
+                reason = self._attend(self.child, began)
             was_ready, self.is_ready = self.is_ready, False
             if self.child is not None:
                 code = self.child.kill()
                 self.child = None
+                reason = reason or f"it ended with code {code}"
             if self._is_closing:
                 break
-            reason = reason or f"it ended with code {code}"
-            _log.warning("The compute process is gone: %s.", reason)
+            _log.warning("The compute process has ended: %s.", reason)
             failures = 0 if was_ready else failures + 1
-            self._answer_hopeless(reason, will_return=was_ready)
+            # A new process would come too late for some of those that wait, or not at all.
+            back = time.monotonic() + self._start_s if was_ready else inf
+            self._refuse_waiting(back, partial(_lost, reason))
             if failures:
                 delay = min(LONGEST_DELAY_S, FIRST_DELAY_S * 2 ** (failures - 1))
-                self.state = f"the compute process cannot start: {reason}; next try in {delay:g} s"
+                self.state = f"cannot start, next try in {delay:g} s: {reason}"
                 self._sleep(delay)
         self.state = "closed"
-        for job in self._take_waiting():
-            job.settle(NotReady(CLOSING))
+        self._refuse_waiting(inf, lambda: NotReady(CLOSING))
         self._bell.close()
 
     def _attend(self, child: ChildProcess, began: float) -> str:
         """Go through the life of one process; return why it is over, "" where nobody knows."""
         self._running, self._number, self._is_told, self._failure = None, 0, False, ""
         try:
+            child.send(self._start)
             while not self._is_closing:
                 self._direct(child)
-                patience = self._patience()
-                if self._running is not None and patience == 0.0:
+                if self._running is not None and self._patience() == 0.0:
                     self._running.settle(too_late())
                     return f"it went on for {self._grace_s:g} s after a deadline and was stopped"
-                arrived = wait([child.connection, self._bell.reader], patience)
+                arrived = wait([child.connection, self._bell.reader], self._patience())
                 if self._bell.reader in arrived:
                     self._bell.hush()
                 if child.connection in arrived:
                     self._hear(child.receive(), began)
         except ChildEnded:
-            if self._running is not None:
-                self._running.settle(_lost(self._failure))
-            return self._failure
+            reason = self._failure
+        except Exception as problem:  # such as an answer that is too large for the memory
+            _log.exception("The compute process cannot be followed.")
+            reason = f"it could not be followed ({type(problem).__name__})"
+        else:
+            reason = CLOSING
+            if self._running is None and self.is_ready:
+                child.stop(self._grace_s)
         if self._running is not None:
-            self._running.settle(NotReady(CLOSING))
-        elif self.is_ready:
-            child.stop(self._grace_s)
-        return CLOSING
+            self._running.settle(NotReady(CLOSING) if self._is_closing else _lost(reason))
+        return reason
 
     def _direct(self, child: ChildProcess) -> None:
         """Tell a busy process that nobody waits any more; give an idle one what there is to do."""
@@ -176,10 +191,11 @@ class Keeper:
             return
         if not self.is_ready:
             return
-        while self._forgotten:
-            child.drop(self._forgotten.popleft())
-        while self._jobs and self._running is None:
-            self._begin(child, self._jobs.popleft())
+        while self._running is None and (item := self._next()) is not None:
+            if isinstance(item, Job):
+                self._begin(child, item)
+            else:
+                child.drop(item.dataset_id)
 
     def _begin(self, child: ChildProcess, job: Job) -> None:
         """Send the job to the process, if it is still worth it."""
@@ -219,18 +235,19 @@ class Keeper:
             return None
         return max(0.0, self._running.deadline + self._grace_s - time.monotonic())
 
-    def _answer_hopeless(self, reason: str, *, will_return: bool) -> None:
-        """Answer the waiting jobs for which a new process would come too late, or not at all."""
-        back = time.monotonic() + (self._start_s if will_return else float("inf"))
-        for job in self._take_waiting():
-            if job.deadline > back:
-                self._jobs.append(job)
-            else:
-                job.settle(_lost(reason))
+    def _next(self) -> Job | messages.Drop | None:
+        with self._lock:
+            return self._queue.popleft() if self._queue else None
 
-    def _take_waiting(self) -> list[Job]:
-        taken = [self._jobs.popleft() for _ in range(len(self._jobs))]
-        return [job for job in taken if not job.future.cancelled()]
+    def _refuse_waiting(self, until: float, why: Callable[[], Exception]) -> None:
+        """Take the jobs with a deadline up to `until` out of the queue, and answer them."""
+        with self._lock:
+            for _ in range(len(self._queue)):
+                item = self._queue.popleft()
+                if isinstance(item, Job) and item.deadline <= until:
+                    item.settle(why())
+                else:
+                    self._queue.append(item)
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds

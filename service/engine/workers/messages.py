@@ -28,7 +28,7 @@ class Start:
 
     Attributes:
         make_backend: A function of a module; it is also given `report`, a function which takes
-            half a sentence on what is being done.
+            half a sentence on what is being done. It raises RuntimeError for what is foreseen.
         arguments: Its keyword arguments.
         prepared_budget_bytes: Budget of what is prepared from datasets.
     """
@@ -105,7 +105,11 @@ class Ready:
 
 @dataclass(frozen=True)
 class Failed:
-    """The backend cannot be made; the process ends."""
+    """The backend cannot be made; the process ends.
+
+    Attributes:
+        reason: On one line, without a full stop at the end.
+    """
 
     reason: str
 

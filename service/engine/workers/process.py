@@ -58,7 +58,7 @@ class ProcessWorker:
 
     @property
     def state(self) -> str:
-        """What the process is doing, or why it cannot work, as half a sentence."""
+        """What the process is doing, or why it cannot work; see `base.Worker.state`."""
         return self._keeper.state
 
     @property
@@ -101,7 +101,7 @@ class ProcessWorker:
             self._keeper.look()
 
     def forget(self, dataset_id: str) -> None:
-        """Drop the dataset in the process, as soon as that is idle."""
+        """Drop the dataset in the process, after the predictions that wait for it."""
         self._keeper.forget(dataset_id)
 
     async def close(self) -> None:

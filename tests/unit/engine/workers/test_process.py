@@ -1,14 +1,9 @@
-"""A compute process: its errors, deadlines, death and end, with a backend of no substance.
-
-Over 300 lines, since every test starts from the same few helpers on one kind of worker.
-"""
+"""A compute process: its answers, errors, deadlines and death, with a backend of no substance."""
 
 import asyncio
 import logging
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -21,8 +16,9 @@ import pytest
 
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, make_dataset
-from service.domain.errors import DeadlineExceeded, InvalidInput, NotReady, WorkerLost
+from service.domain.errors import DeadlineExceeded, InvalidInput, WorkerLost
 from service.engine.workers.base import Task
+from service.engine.workers.child_process import ChildProcess
 from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Knn
 from tests.predicting import predict_here
@@ -185,6 +181,28 @@ def test_a_killed_process_loses_one_request_and_no_other() -> None:
     run(scenario())
 
 
+def test_a_message_that_cannot_be_read_costs_the_process_and_one_request(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def receive(_: ChildProcess) -> Any:
+        raise MemoryError
+
+    async def scenario() -> None:
+        async with working() as worker:
+            pid = worker.pid
+            assert pid is not None
+            with monkeypatch.context() as patched:
+                patched.setattr(ChildProcess, "receive", receive)
+                with pytest.raises(WorkerLost, match=r"followed \(MemoryError\)"):
+                    await worker.predict(task(0.0), in_time())
+            await until(lambda: worker.is_ready and worker.pid != pid)
+            assert not is_alive(pid)
+            await worker.predict(task(0.0), in_time())
+
+    run(scenario())
+    assert "Traceback" in caplog.text
+
+
 def test_nobody_waits_behind_a_caller_who_has_gone() -> None:
     async def scenario() -> None:
         async with working() as worker:
@@ -201,152 +219,3 @@ def test_nobody_waits_behind_a_caller_who_has_gone() -> None:
             assert worker.pid == pid
 
     run(scenario())
-
-
-def test_before_it_is_ready_it_says_what_it_does() -> None:
-    async def scenario() -> None:
-        async with working(start_s=0.5) as worker:
-            await until(lambda: worker.state == "getting up slowly")
-            with pytest.raises(NotReady, match="not ready: getting up slowly") as refused:
-                await worker.predict(task(0.0), in_time())
-            assert refused.value.retry_after_s == 5
-            await until(lambda: worker.is_ready)
-            assert worker.state == "ready"
-
-    run(scenario())
-
-
-def test_a_start_that_fails_is_tried_again(tmp_path: Path) -> None:
-    broken = tmp_path / "broken"
-    broken.touch()
-
-    async def scenario() -> None:
-        async with working(broken_while=str(broken)) as worker:
-            await until(lambda: "cannot start: there is no compiler" in worker.state)
-            assert not worker.is_ready
-            with pytest.raises(NotReady, match="there is no compiler"):
-                await worker.predict(task(0.0), in_time())
-            broken.unlink()
-            await until(lambda: worker.is_ready)
-            await worker.predict(task(0.0), in_time())
-
-    run(scenario())
-
-
-def test_the_end_leaves_no_process_and_no_memory() -> None:
-    shared = Path("/dev/shm")
-    before = set(shared.iterdir())
-
-    async def scenario() -> int:
-        async with working() as worker:
-            pid = worker.pid
-            assert pid is not None
-            busy = asyncio.create_task(worker.predict(task(600.0), in_time()))
-            queued = asyncio.create_task(worker.predict(task(0.0), in_time()))
-            await until(lambda: held_datasets(pid) == 1)
-            started = time.monotonic()
-            await worker.close()
-            assert time.monotonic() - started < 2.0
-            for waiting in (busy, queued):
-                with pytest.raises(NotReady, match="shutting down"):
-                    await waiting
-            await worker.close()
-            with pytest.raises(NotReady, match="shutting down"):
-                await worker.predict(task(0.0), in_time())
-            assert worker.state == "closed"
-            assert worker.pid is None
-            return pid
-
-    assert not is_alive(run(scenario()))
-    assert set(shared.iterdir()) == before
-
-
-def test_it_can_be_closed_before_it_is_ready_and_before_it_is_started() -> None:
-    async def scenario() -> None:
-        async with working(start_s=600.0) as worker:
-            await until(lambda: worker.pid is not None)
-        never = ProcessWorker(make_slow, {}, prepared_budget_bytes=0, dataset_budget_bytes=0)
-        await never.close()
-        await never.start()
-        assert never.pid is None
-
-    run(scenario())
-
-
-def test_forgetting_gives_the_memory_back() -> None:
-    other = replace(make_dataset(X + 1, Y), id="ds_2")
-
-    async def scenario() -> None:
-        async with working() as worker:
-            pid = worker.pid
-            assert pid is not None
-            for dataset in (STORED, STORED.appended(X, Y), other, make_dataset(X, Y)):
-                await worker.predict(task(0.0, dataset=dataset), in_time())
-            # The inline dataset is gone already, and the older version with the newer one.
-            await until(lambda: held_datasets(pid) == 2)
-            worker.forget("ds_1")
-            await until(lambda: held_datasets(pid) == 1)
-            worker.forget("ds_2")
-            await until(lambda: held_datasets(pid) == 0)
-            await worker.predict(task(0.0), in_time())
-
-    run(scenario())
-
-
-def test_the_datasets_in_the_process_keep_to_their_budget() -> None:
-    several = [replace(make_dataset(X + i, Y), id=f"ds_{i}") for i in range(4)]
-
-    async def scenario() -> None:
-        async with working(dataset_budget_bytes=2 * STORED.nbytes) as worker:
-            pid = worker.pid
-            assert pid is not None
-            for dataset in (*several, several[0]):
-                await worker.predict(task(0.0, dataset=dataset), in_time())
-            await until(lambda: held_datasets(pid) == 2)
-
-    run(scenario())
-
-
-def test_an_interrupt_from_the_terminal_does_not_end_it() -> None:
-    async def scenario() -> None:
-        async with working() as worker:
-            pid = worker.pid
-            assert pid is not None
-            assert os.getpgid(pid) != os.getpgid(0)
-            os.kill(pid, signal.SIGINT)
-            await worker.predict(task(0.0), in_time())
-            assert worker.pid == pid
-
-    run(scenario())
-
-
-ORPHAN = """
-import asyncio, sys
-from tests.unit.engine.workers.test_process import in_time, task, working
-
-async def scenario():
-    async with working() as worker:
-        print(worker.pid, flush=True)
-        await worker.predict(task(600.0), in_time(600))
-
-# No guard: the process must not run this file again.
-asyncio.run(scenario())
-"""
-
-
-def test_it_ends_with_a_parent_that_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "unguarded.py"
-    script.write_text(ORPHAN)
-    with subprocess.Popen(
-        [sys.executable, str(script)],
-        stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as parent:
-        assert parent.stdout is not None
-        pid = int(parent.stdout.readline())
-        time.sleep(0.2)
-        parent.kill()
-    deadline = time.monotonic() + 5
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not is_alive(pid)
