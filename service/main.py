@@ -33,12 +33,16 @@ def build_engine(settings: Settings) -> Engine:
     store = DatasetStore(settings.memory_budget_bytes)
     if settings.sample:
         store.add(sample_dataset(), dataset_id=SAMPLE_ID)
+    # On KeOps, the process of the worker prepares and holds datasets of its own.
+    prepared_budget_bytes = settings.prepared_budget_bytes
+    if settings.backend == "keops":
+        prepared_budget_bytes //= 2
     # The native worker is always there: KeOps has a closed set of formulas, and native the rest.
     workers: dict[str, Worker] = {
         "native": ThreadWorker(
             NativeBackend(),
             cores=settings.threads,
-            prepared_budget_bytes=settings.prepared_budget_bytes,
+            prepared_budget_bytes=prepared_budget_bytes,
             warm_up=_warm_up,
         )
     }
@@ -51,8 +55,8 @@ def build_engine(settings: Settings) -> Engine:
                 "device": device,
                 "threads": settings.threads,
             },
-            prepared_budget_bytes=settings.prepared_budget_bytes,
-            dataset_budget_bytes=settings.memory_budget_bytes,
+            prepared_budget_bytes=prepared_budget_bytes,
+            dataset_budget_bytes=prepared_budget_bytes,
         )
     return Engine(
         store,

@@ -111,7 +111,7 @@ class Engine:
 
     @property
     def readiness(self) -> dict[str, str]:
-        """What each worker is doing, as a sentence."""
+        """What each worker is doing, as half a sentence."""
         return {name: worker.state for name, worker in self._workers.items()}
 
     @property
@@ -223,11 +223,15 @@ class Engine:
             "diagnostics" in command.include,
         )
         timeout_s = command.timeout_s or self.limits.default_timeout_s
+        worker = self._workers[plan.backend]
         self._pending += 1
         try:
-            prediction = await self._workers[plan.backend].predict(task, started + timeout_s)
+            prediction = await worker.predict(task, started + timeout_s)
         finally:
             self._pending -= 1
+            if dataset.id and not self._store.holds(dataset):
+                # Deleted or appended to meanwhile: the worker may have kept what came too late.
+                worker.forget(dataset.id)
         return Answer(dataset, fit, prediction, plan, time.monotonic() - started)
 
     def _checked_queries(self, queries: Floats, dataset: Dataset) -> Floats:

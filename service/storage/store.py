@@ -74,6 +74,11 @@ class DatasetStore:
             raise not_found(dataset_id)
         return entry.dataset
 
+    def holds(self, dataset: Dataset) -> bool:
+        """Return whether this very version is the present one."""
+        entry = self._entries.get(dataset.id)
+        return entry is not None and entry.dataset is dataset
+
     def page(self, *, after: str | None, limit: int) -> tuple[list[Dataset], str | None]:
         """Return up to `limit` datasets in the order of creation, and the cursor of the next page.
 

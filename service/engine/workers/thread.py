@@ -115,7 +115,7 @@ class ThreadWorker:
 
     @property
     def state(self) -> str:
-        """One sentence for people."""
+        """Half a sentence for people."""
         if self._warm is None:
             return "not started"
         if not self._warm.done():
