@@ -115,7 +115,7 @@ class DeadlineExceeded(ServiceUnable):
 
 @final
 class Overloaded(ServiceUnable):
-    """More requests wait than the service lets wait."""
+    """Too much is under way already: predictions that wait, or bytes of bodies."""
 
 
 @final

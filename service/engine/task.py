@@ -25,7 +25,7 @@ from service.estimators.fits import (
     metric_scale,
     rows_listed,
 )
-from service.estimators.reach import check_entries
+from service.estimators.reach import LEAST_BANDWIDTH, check_entries
 
 T = TypeVar("T")
 
@@ -203,7 +203,8 @@ def _bounded_bandwidth(fit: Fit, rows: PreparedRows) -> Fit:
         and fit.bandwidth is not None
         and extent > 0
     ):
-        return replace(fit, bandwidth=min(fit.bandwidth, LARGEST_BANDWIDTH * extent))
+        largest = max(LARGEST_BANDWIDTH * extent, LEAST_BANDWIDTH)
+        return replace(fit, bandwidth=min(fit.bandwidth, largest))
     return fit
 
 

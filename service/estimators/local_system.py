@@ -116,7 +116,8 @@ def solve(
 
 def _off_center(phi_bar: Floats, variance: Floats) -> Floats:
     ratio = np.full(phi_bar.shape, np.inf)
-    np.divide(phi_bar * phi_bar, variance, out=ratio, where=variance > 0)
+    with np.errstate(over="ignore"):  # infinitely far off its rows is far off
+        np.divide(phi_bar * phi_bar, variance, out=ratio, where=variance > 0)
     ratio[(variance <= 0) & (phi_bar == 0)] = 0.0
     return np.asarray(np.max(ratio, axis=1, initial=0.0))
 

@@ -72,9 +72,10 @@ def lengths(most: float) -> st.SearchStrategy[float]:
     return st.floats(-most, most).map(lambda power: min(max(10.0**power, 1e-150), 1e150))
 
 
+any_length = st.sampled_from([1e-150, 1e150]) | lengths(150) | lengths(3)
 counts = st.integers(1, 4)
 reaches = st.one_of(
-    st.fixed_dictionaries({"bandwidth": lengths(150) | lengths(3)}),
+    st.fixed_dictionaries({"bandwidth": any_length}),
     st.fixed_dictionaries({"n_neighbors": counts}),
 )
 kernels = st.sampled_from([str(kernel) for kernel in Kernel])
@@ -99,7 +100,7 @@ right_kriging = st.fixed_dictionaries(
     {
         "method": st.just("kriging"),
         "kernel": st.sampled_from([str(kernel) for kernel in Covariance]),
-        "length_scale": lengths(150) | lengths(3),
+        "length_scale": any_length,
         "alpha": penalties,
         "n_neighbors": st.none() | counts,
     }

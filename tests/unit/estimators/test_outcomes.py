@@ -268,3 +268,10 @@ def test_many_rows_at_one_place_are_counted_before_they_are_listed(predict: Pred
     fit = LocalPolynomial(1, Kernel.TRICUBE, n_neighbors=30)
     with pytest.raises(InvalidInput, match="more than the 1000000"):
         predict(x, x, fit, np.tile(np.arange(5.0), 60)[:, None], neighbors=True)
+
+
+def test_rows_that_all_but_coincide_under_a_huge_bandwidth_are_answered(predict: Predict) -> None:
+    x = 3e-121 * column(1, -1, -1, 0)
+    fit = LocalPolynomial(1, Kernel.GAUSSIAN, bandwidth=1e-3, metric=(6.7e132,))
+    got = predict(x, column(1, 2, 3, 4), fit, 1.5e-121 * column(1, 0))
+    assert np.isfinite(got.mean).all()
