@@ -15,6 +15,7 @@ ENV PATH=/opt/nearfit/bin:$PATH \
 
 # --- Installation, with a compiler ----------------------------------------------------------------
 FROM base AS build
+ENV PIP_CACHE_DIR=/var/cache/pip
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ \
     && rm -rf /var/lib/apt/lists/*
@@ -24,18 +25,18 @@ COPY service ./service
 RUN python -m venv /opt/nearfit
 
 FROM build AS build-api
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt '.[keops]'
 # The demo asks every method on each engine, so it compiles what the first requests would wait for.
 RUN NEARFIT_BACKEND=native nearfit demo && NEARFIT_BACKEND=keops nearfit demo
 
 FROM build AS build-gpu
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     python -m pip install --quiet --disable-pip-version-check \
     --constraint constraints.txt '.[gpu]'
 # The headers that KeOps compiles with, of the very CUDA release that PyTorch brings.
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     release="$(python -c 'from importlib.metadata import version; print(version("cuda-toolkit"))')" \
     && python -m pip install --quiet --disable-pip-version-check \
     "cuda-toolkit[cccl,crt,cudart,nvrtc]==$release"
