@@ -15,6 +15,7 @@ the caller cuts the queries into blocks, and the same query gives the same bits 
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
@@ -29,6 +30,13 @@ slower to add, and beside the nearest row's weight, 1, they are worth nothing.""
 NEAREST_SLACK = 1.0 + 4.0 * float(np.finfo(np.float64).eps)
 """On δ², the squared distance to the nearest row: the square of a root may fall short of what it is
 the root of, and where δ is 10⁸ bandwidths that would take the nearest row its weight."""
+
+
+class Search(StrEnum):
+    """How a backend finds rows; decided by the planner when they are loaded."""
+
+    TREE = "tree"
+    SCAN = "scan"
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,6 +120,7 @@ class Resident(Protocol):
         *,
         center: Floats | None = None,
         nearest_distance: Floats | None = None,
+        found: Nearest | None = None,
     ) -> Moments:
         """Return the weighted sums for w_i = K(‖x_i - q‖ / h), h = bandwidth (m,) > 0.
 
@@ -126,6 +135,8 @@ class Resident(Protocol):
             degree: 0, 1 or 2.
             center: (m, d), what φ is centred at; the query where None. Weights stay about q.
             nearest_distance: (m,); required for the Gaussian, unused for others.
+            found: What `nearest` gave for these queries, where it holds every row that carries
+                weight; a backend may then save itself a second search.
         """
 
     def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
@@ -139,8 +150,11 @@ class Backend(Protocol):
     def name(self) -> str:
         """Short name for people: native or keops."""
 
-    def load(self, x: Floats, y: Floats) -> Resident:
-        """Return the rows made ready for reductions."""
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> Resident:
+        """Return the rows made ready for reductions, found the way `search` says.
+
+        A backend that has one way only takes that.
+        """
 
 
 def monomial_count(d: int, degree: int) -> int:

@@ -17,6 +17,7 @@ Peters & Schneider (2012), Applied Numerical Mathematics 62(4), 428-440, for the
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_solve, cholesky, solve_triangular
@@ -51,6 +52,18 @@ SINGULAR = 1e-10
 
 PAIRS_A_BLOCK = 4_000_000
 """Covariances between two looks at the clock: about 50 ms."""
+
+
+class Solver(StrEnum):
+    """How a system is solved; decided by the planner.
+
+    `LOW_RANK` goes on to conjugate gradients, with what it has found as their preconditioner,
+    where the rank turns out to be large.
+    """
+
+    CHOLESKY = "cholesky"
+    LOW_RANK = "low_rank"
+    CONJUGATE_GRADIENT = "conjugate_gradient"
 
 
 @dataclass(frozen=True, eq=False)

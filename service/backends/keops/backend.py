@@ -10,7 +10,7 @@ from typing import Any, Final, Literal, final
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Within, monomial_count
+from service.backends.base import Moments, Nearest, Search, Within, monomial_count
 from service.backends.keops import exact, formulas
 from service.backends.keops.library import Library, Report, open_library
 from service.domain.arrays import Floats, as_floats
@@ -46,7 +46,7 @@ class KeopsBackend:
         """Where it computes."""
         return self._library.device
 
-    def load(self, x: Floats, y: Floats) -> "KeopsResident":
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> "KeopsResident":
         """Return the rows padded, shuffled and placed on the device.
 
         Raises:
@@ -116,6 +116,7 @@ class KeopsResident:
         *,
         center: Floats | None = None,
         nearest_distance: Floats | None = None,
+        found: Nearest | None = None,
     ) -> Moments:
         """Return the weighted sums, one pass over the rows a target; see `backends.base.Resident`.
 

@@ -4,7 +4,7 @@ from typing import Final, final
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Within, monomial_count
+from service.backends.base import Moments, Nearest, Search, Within, monomial_count
 from service.backends.native import sums, tree
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance, Kernel
@@ -60,6 +60,7 @@ class NativeResident:
         *,
         center: Floats | None = None,
         nearest_distance: Floats | None = None,
+        found: Nearest | None = None,
     ) -> Moments:
         """Return the weighted sums; see `backends.base.Resident`."""
         q, bandwidth = _writable(q), _writable(bandwidth)
@@ -100,7 +101,7 @@ class NativeBackend:
 
     name: Final = "native"
 
-    def load(self, x: Floats, y: Floats) -> NativeResident:
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> NativeResident:
         """Return the rows with their tree built. Cost: O(n log n · d)."""
         return NativeResident(x, y)
 

@@ -8,7 +8,7 @@ import sys
 from multiprocessing.connection import Connection
 from typing import Any
 
-from service.backends.base import Moments, Nearest, Within
+from service.backends.base import Moments, Nearest, Search, Within
 from service.backends.keops.backend import open_backend
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance, Kernel
@@ -39,7 +39,7 @@ class RemoteKeops:
             self.reports.append(value)
         raise TimeoutError("KeOps did not start in time.")
 
-    def load(self, x: Floats, y: Floats) -> "RemoteKeops":
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> "RemoteKeops":
         self._ask("load", x, y)
         return self
 

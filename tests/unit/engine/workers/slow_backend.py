@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from service.backends.base import Nearest, Resident
+from service.backends.base import Nearest, Resident, Search
 from service.backends.keops import exact
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
@@ -38,7 +38,7 @@ class SlowBackend:
 
     name = "slow"
 
-    def load(self, x: Floats, y: Floats) -> Resident:
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> Resident:
         rows: Resident = SlowResident(x, y)
         return rows
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.backends.base import Resident
+from service.backends.base import Resident, Search
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.dataset import make_dataset
@@ -34,7 +34,7 @@ class SlowBackend:
     def __init__(self, pause_s: float) -> None:
         self._pause_s = pause_s
 
-    def load(self, x: Floats, y: Floats) -> Resident:
+    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> Resident:
         time.sleep(self._pause_s)
         return NativeBackend().load(x, y)
 
