@@ -5,11 +5,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILABLE := $(VENV)/.compilable
+PEERS := $(VENV)/.peers
 
-.PHONY: help install serve demo test lint unit openapi pictures clean
+.PHONY: help install serve demo test lint unit bench bench-quick openapi pictures clean
 
 help: ## List the commands
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(INSTALLED) ## Create .venv and install everything into it
 
@@ -37,11 +38,22 @@ test: lint unit ## Everything: lint, types, contracts, tests
 lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict service tests
+	$(BIN)/mypy --strict service tests benchmarks
 	$(BIN)/lint-imports
 
 unit: $(COMPILABLE) ## The tests alone
 	$(BIN)/python -m pytest
+
+$(PEERS): $(INSTALLED) pyproject.toml constraints.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
+		--constraint constraints.txt --editable '.[keops,dev,bench]'
+	@touch $@
+
+bench: $(PEERS) $(COMPILABLE) ## Measure everything, and write docs/benchmarks.md anew
+	$(BIN)/python -m benchmarks
+
+bench-quick: $(PEERS) $(COMPILABLE) ## See that all benchmarks run, on less data
+	$(BIN)/python -m benchmarks --quick
 
 openapi: $(INSTALLED) ## Write openapi/openapi.json anew
 	$(BIN)/python -m service.api.export_openapi

@@ -3,26 +3,32 @@
 Starts the service on KeOps, asks for a Gaussian local linear fit of 2,000 queries on 200,000 rows,
 4·10⁸ pairs, and polls /livez every 5 ms from another process until the answer is there.
 
-    python benchmarks/busy_worker.py [--rounds 3]
+    python -m benchmarks.busy_worker [--quick]
 """
 
-import argparse
 import time
 
 import httpx
 import numpy as np
-from running import LivezWatch, report, service
+
+from benchmarks.records import Comparison, Record, Samples
+from benchmarks.running import LivezWatch, service
+from benchmarks.script import Options, run
+
+PREDICTION, LIVEZ = "the prediction", "the slowest /livez meanwhile"
 
 
-def measure(client: httpx.Client, livez: LivezWatch, seed: int) -> dict[str, float]:
-    """Return the figures of one round."""
+def one_round(
+    client: httpx.Client, livez: LivezWatch, rows: int, queries: int, seed: int
+) -> dict[str, float]:
+    """Return the seconds of one round."""
     rng = np.random.default_rng(seed)
-    x, queries = rng.random((200_000, 3)), rng.random((2_000, 3))
+    x, q = rng.random((rows, 3)), rng.random((queries, 3))
     uploaded = client.post("/datasets", json={"x": x.tolist(), "y": x[:, 0].tolist()})
     dataset_id = uploaded.raise_for_status().json()["id"]
     request = {
         "dataset_id": dataset_id,
-        "queries": queries.tolist(),
+        "queries": q.tolist(),
         "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 0.3},
         "include": ["diagnostics"],
         "timeout_s": 300,
@@ -31,23 +37,27 @@ def measure(client: httpx.Client, livez: LivezWatch, seed: int) -> dict[str, flo
     started = time.perf_counter()
     answer = client.post("/predict", json=request).raise_for_status().json()
     elapsed = time.perf_counter() - started
-    slowest = livez.slowest_ms()
+    slowest_s = livez.slowest_ms() / 1000
     assert answer["diagnostics"]["plan"]["backend"] == "keops"
     client.delete(f"/datasets/{dataset_id}").raise_for_status()
-    return {"the prediction, s": elapsed, "slowest /livez meanwhile, ms": slowest}
+    return {PREDICTION: elapsed, LIVEZ: slowest_s}
 
 
-def main() -> None:
-    """Run, print a table, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3)
-    options = parser.parse_args()
+def measure(options: Options) -> Record:
+    """Return how long a prediction takes, and the slowest answer to /livez meanwhile."""
+    rows, queries = (20_000, 200) if options.quick else (200_000, 2_000)
     with service(NEARFIT_BACKEND="keops") as client:
         livez = LivezWatch(str(client.base_url))
-        rounds = [measure(client, livez, seed) for seed in range(options.rounds)]
+        rounds = [one_round(client, livez, rows, queries, seed) for seed in range(options.rounds)]
         livez.end()
-    report("busy_worker", rounds)
+    samples = {name: Samples(tuple(one[name] for one in rounds)) for name in (PREDICTION, LIVEZ)}
+    return Record(
+        "busy_worker",
+        "The service while KeOps computes",
+        {"rows": rows, "queries": queries},
+        (Comparison("local linear on KeOps", "s", samples, None),),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__, rounds=3)

@@ -3,16 +3,18 @@
 Uploads 1,000,000 × 3 rows as JSON and as CSV, asks 10,000 queries (knn, k = 32), and polls /livez
 every 5 ms from another process all the while.
 
-    python benchmarks/million_rows.py [--rows 1000000] [--rounds 5]
+    python -m benchmarks.million_rows [--quick]
 """
 
-import argparse
 import time
 
 import httpx
 import numpy as np
 import orjson
-from running import LivezWatch, report, service
+
+from benchmarks.records import Comparison, Record, Samples
+from benchmarks.running import LivezWatch, service
+from benchmarks.script import Options, run
 
 
 def bodies(rows: int, seed: int) -> dict[str, bytes]:
@@ -26,8 +28,8 @@ def bodies(rows: int, seed: int) -> dict[str, bytes]:
     return {"application/json": numbers, "text/csv": f"a,b,c,y\n{lines}\n".encode()}
 
 
-def measure(client: httpx.Client, livez: LivezWatch, rows: int, seed: int) -> dict[str, float]:
-    """Return the figures of one round."""
+def one_round(client: httpx.Client, livez: LivezWatch, rows: int, seed: int) -> dict[str, float]:
+    """Return the seconds of one round."""
     figures: dict[str, float] = {}
     queries = np.random.default_rng(seed).random((10_000, 3)).tolist()
     for kind, body in bodies(rows, seed).items():
@@ -35,34 +37,37 @@ def measure(client: httpx.Client, livez: LivezWatch, rows: int, seed: int) -> di
         livez.slowest_ms()
         started = time.perf_counter()
         answer = client.post("/datasets", content=body, headers={"Content-Type": kind})
-        figures[f"{name} upload, s"] = time.perf_counter() - started
+        figures[f"{name} upload"] = time.perf_counter() - started
         answer.raise_for_status()
         dataset_id = answer.json()["id"]
-        figures[f"{name} upload, slowest /livez, ms"] = livez.slowest_ms()
+        figures[f"{name} upload, slowest /livez"] = livez.slowest_ms() / 1000
         fit = {"method": "knn", "n_neighbors": 32}
         request = {"dataset_id": dataset_id, "queries": queries, "fit": fit}
         for when in ("first", "second"):
             started = time.perf_counter()
             client.post("/predict", json=request).raise_for_status()
-            figures[f"{name} 10,000 queries, {when}, s"] = time.perf_counter() - started
-        figures[f"{name} queries, slowest /livez, ms"] = livez.slowest_ms()
+            figures[f"{name} 10,000 queries, {when}"] = time.perf_counter() - started
+        figures[f"{name} queries, slowest /livez"] = livez.slowest_ms() / 1000
         # The same rows in the other format would else be found to be there already.
         client.delete(f"/datasets/{dataset_id}").raise_for_status()
     return figures
 
 
-def main() -> None:
-    """Run, print a table, and write the results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+def measure(options: Options) -> Record:
+    """Return how long uploads and queries take, and the slowest answers to /livez meanwhile."""
+    rows = 100_000 if options.quick else 1_000_000
     with service() as client:
         livez = LivezWatch(str(client.base_url))
-        rounds = [measure(client, livez, options.rows, seed) for seed in range(options.rounds)]
+        rounds = [one_round(client, livez, rows, seed) for seed in range(options.rounds)]
         livez.end()
-    report("million_rows", rounds, rows=options.rows)
+    samples = {name: Samples(tuple(one[name] for one in rounds)) for name in rounds[0]}
+    return Record(
+        "million_rows",
+        "The service under large bodies",
+        {"rows": rows},
+        (Comparison("over HTTP", "s", samples, None),),
+    )
 
 
 if __name__ == "__main__":
-    main()
+    run(measure, __doc__, rounds=3)

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from service import __version__
-from service.settings import Settings
+from service.settings import Settings, prepare_process
 
 USAGE_ERROR = 2  # as argparse has it
 
@@ -32,6 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for error in refused.errors():
             print(f"nearfit: {_complaint(error, given)}", file=sys.stderr)
         return USAGE_ERROR
+    # Only a service that stays has something to say about itself while all is well.
+    level = logging.INFO if options.command == "serve" else logging.WARNING
+    logging.basicConfig(level=level, format="%(message)s")
+    prepare_process(settings.cache_dir)  # before anything is imported that computes
     if options.command == "demo":
         from service.demo import run_demo  # its table and client are for this command alone
 
@@ -68,7 +72,6 @@ def _parser() -> argparse.ArgumentParser:
 def _serve(settings: Settings) -> int:
     from service.serving import Server, listening_socket  # loads the compiled engine: seconds
 
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
         listener = listening_socket(settings.host, settings.port)
     except OSError as error:

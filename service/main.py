@@ -13,6 +13,7 @@ from service.backends.keops.formulas import Device
 from service.backends.native.backend import NativeBackend, warm_up
 from service.engine.engine import Engine
 from service.engine.limits import Limits
+from service.engine.plan import Forced
 from service.engine.workers.base import Worker
 from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
@@ -25,7 +26,9 @@ from service.storage.store import DatasetStore
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application for these settings; its engine starts and ends with the server."""
-    return build_app(lambda: build_engine(settings), settings.max_body_bytes)
+    return build_app(
+        lambda: build_engine(settings), settings.max_body_bytes, settings.body_timeout_s
+    )
 
 
 def build_engine(settings: Settings) -> Engine:
@@ -65,6 +68,8 @@ def build_engine(settings: Settings) -> Engine:
         backend=settings.backend,
         device=device,
         cores=settings.threads,
+        forced=Forced.named(settings.plan),
+        prepares_ahead=settings.prepare,
     )
 
 
@@ -91,6 +96,7 @@ def limits_of(settings: Settings) -> Limits:
         max_timeout_s=settings.max_timeout_s,
         memory_budget_bytes=settings.memory_budget_bytes,
         max_pending_requests=settings.max_pending_requests,
+        max_batch_rows=settings.max_batch_rows,
     )
 
 

@@ -3,18 +3,29 @@
 Only `main` and `cli` read it; everything below them is given plain values.
 """
 
+import logging
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Literal, Self
 
 import psutil
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+log = logging.getLogger("nearfit")
 
 CGROUP_MEMORY_LIMITS = (
     Path("/sys/fs/cgroup/memory.max"),  # control groups, version 2
     Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),  # version 1
 )
+
+
+SEARCHES = ("tree", "scan")
+SOLVERS = ("cholesky", "low_rank", "conjugate_gradient")
+"""What NEARFIT_PLAN may name: the planner's own, written out so that they can be checked before the
+compiled engine is loaded."""
 
 
 def available_memory_bytes() -> int:
@@ -38,6 +49,58 @@ def default_cache_dir() -> Path:
     """Return where compiled kernels are kept: $XDG_CACHE_HOME/nearfit or ~/.cache/nearfit."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "nearfit"
+
+
+PACKAGE = Path(__file__).parent
+
+_temporary: list[TemporaryDirectory[str]] = []
+"""Folders that go with the process."""
+
+
+def prepare_process(cache_dir: Path) -> None:
+    """Set what NumPy and Numba read from the environment; to be called before they are imported.
+
+    Args:
+        cache_dir: The setting of that name.
+    """
+    # The engine cuts its work for threads of its own, whose priority is below the event loop's;
+    # beside them the threads of a BLAS would only take turns.
+    for library in ("OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
+        os.environ.setdefault(f"{library}_NUM_THREADS", "1")
+    keep_compiled_code(cache_dir)
+
+
+def keep_compiled_code(cache_dir: Path) -> None:
+    """Choose where compiled code is kept, before the engine, and with it Numba, is imported.
+
+    That is beside the sources, where a wheel or a clone belongs to who runs it. Where that folder
+    may not be written, such as in a container, it is `cache_dir`. Where neither may, code is
+    compiled at every start, into a folder that lasts as long as the process. NUMBA_CACHE_DIR, where
+    it is set, decides instead.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(PACKAGE / "backends" / "native"):
+        return
+    kept = cache_dir / "numba"
+    if not _is_writable(kept):
+        _temporary.append(TemporaryDirectory(prefix="nearfit-"))
+        kept = Path(_temporary[-1].name)
+        log.warning(
+            "Compiled code can be kept neither in %s nor in %s, so each start compiles it anew "
+            "and is slow: set NEARFIT_CACHE_DIR to a folder that may be written.",
+            PACKAGE,
+            cache_dir,
+        )
+    os.environ["NUMBA_CACHE_DIR"] = str(kept)
+
+
+def _is_writable(folder: Path) -> bool:
+    """Return whether files can be made in the folder; makes it where it is not there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 class Settings(BaseSettings):
@@ -77,6 +140,12 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         256 * 2**20, gt=0, description="Bytes of the largest request body that is read."
     )
+    body_timeout_s: float = Field(
+        60.0,
+        gt=0,
+        allow_inf_nan=False,
+        description="Seconds without a byte of a request body after which it gets 408.",
+    )
     max_queries: int = Field(
         1_000_000, gt=0, description="The most queries in one prediction request."
     )
@@ -103,6 +172,22 @@ class Settings(BaseSettings):
     max_pending_requests: int = Field(
         2_000, gt=0, description="Predictions that may wait or run at once; more get 503."
     )
+    max_batch_rows: int = Field(
+        8_192,
+        gt=0,
+        description="The most queries of several requests that are computed together; 1 computes "
+        "each request by itself.",
+    )
+    plan: str = Field(
+        "",
+        description="Parts of every plan, for tests and comparisons: a search (`tree` or `scan`) "
+        "and a solver (`cholesky`, `low_rank` or `conjugate_gradient`), with a comma between.",
+    )
+    prepare: bool = Field(
+        True,
+        description="Whether the rows of an uploaded dataset are made ready for the default fit "
+        "before someone asks.",
+    )
     cache_dir: Path = Field(
         default_factory=default_cache_dir,
         description="The folder for compiled kernels. Default: `$XDG_CACHE_HOME/nearfit`, or "
@@ -117,6 +202,22 @@ class Settings(BaseSettings):
     sample: bool = Field(
         True, description="Whether to load the sample dataset `motorcycle` at the start."
     )
+
+    @field_validator("plan")
+    @classmethod
+    def _check_plan(cls, plan: str) -> str:
+        named = [name.strip() for name in plan.split(",") if name.strip()]
+        for name in named:
+            if name not in SEARCHES + SOLVERS:
+                raise PydanticCustomError(
+                    "not_a_plan", "send some of {known}", {"known": ", ".join(SEARCHES + SOLVERS)}
+                )
+        for alternatives in (SEARCHES, SOLVERS):
+            if len({name for name in named if name in alternatives}) > 1:
+                raise PydanticCustomError(
+                    "no_one_plan", "send one of {known}", {"known": ", ".join(alternatives)}
+                )
+        return plan
 
     @model_validator(mode="after")
     def _check_timeouts(self) -> Self:

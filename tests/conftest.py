@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from service.backends.base import Search
 from service.backends.keops.backend import open_backend
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.prediction import Prediction
+from service.engine.plan import NOTHING_FORCED, Forced
 from service.engine.workers.base import Task
 from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Fit
+from service.estimators.kriging_system import Solver
 from service.settings import Settings
 from tests.live import READY_WITHIN_S, live_client
 from tests.predicting import TIME_S, Predict, RunTask, make_task, predict_here
@@ -62,7 +65,7 @@ def run_on_keops() -> Iterator[RunTask]:
         future = asyncio.run_coroutine_threadsafe(
             worker.predict(task, time.monotonic() + TIME_S), loop
         )
-        return future.result()
+        return future.result().prediction
 
     asyncio.run_coroutine_threadsafe(worker.start(), loop).result()
     until = time.monotonic() + READY_WITHIN_S
@@ -76,7 +79,7 @@ def run_on_keops() -> Iterator[RunTask]:
     loop.close()
 
 
-def predict_with(run: RunTask) -> Predict:
+def predict_with(run: RunTask, forced: Forced = NOTHING_FORCED) -> Predict:
     def predict(
         x: Floats,
         y: Floats,
@@ -97,6 +100,7 @@ def predict_with(run: RunTask) -> Predict:
                 neighbors=neighbors,
                 diagnostics=diagnostics,
                 block_size=block_size,
+                forced=forced,
             )
         )
 
@@ -105,14 +109,26 @@ def predict_with(run: RunTask) -> Predict:
 
 @pytest.fixture
 def predict_natively() -> Predict:
-    """Predict on the native backend, in this process."""
-    return predict_with(lambda task: predict_here(task, NativeBackend()))
+    """Predict on the native backend, in this process, by the planner's own choice."""
+    return predict_with(run_here)
 
 
-@pytest.fixture
-def predict(backend: str, request: pytest.FixtureRequest) -> Predict:
-    """Predict on each backend in turn."""
-    if backend == "native":
-        natively: Predict = request.getfixturevalue("predict_natively")
-        return natively
-    return predict_with(request.getfixturevalue("run_on_keops"))
+def run_here(task: Task) -> Prediction:
+    return predict_here(task, NativeBackend())
+
+
+PLANS = {
+    "tree": Forced(Search.TREE, Solver.CHOLESKY),
+    "scan": Forced(Search.SCAN, Solver.LOW_RANK),
+    "iteration": Forced(Search.TREE, Solver.CONJUGATE_GRADIENT),
+}
+"""Every search and every solver that the planner can choose, each forced by one of these: the two
+have nothing to do with each other."""
+
+
+@pytest.fixture(params=[*PLANS, pytest.param("keops", marks=pytest.mark.keops)])
+def predict(request: pytest.FixtureRequest) -> Predict:
+    """Predict by each plan in turn, and on KeOps."""
+    if request.param == "keops":
+        return predict_with(request.getfixturevalue("run_on_keops"))
+    return predict_with(run_here, PLANS[request.param])

@@ -1,14 +1,17 @@
 """How the tests ask a backend for a prediction, without HTTP."""
 
 import time
+from dataclasses import replace
 from typing import Protocol
 
 from service.backends.base import Backend
 from service.domain.arrays import Floats
-from service.domain.dataset import make_dataset
+from service.domain.dataset import Dataset, make_dataset
 from service.domain.prediction import Prediction
+from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
+from service.engine.portions import SerialBlocks
 from service.engine.prepared import PreparedCache
-from service.engine.task import SerialBlocks, run_task
+from service.engine.task import run_task
 from service.engine.workers.base import Task
 from service.estimators.fits import Fit
 
@@ -46,10 +49,21 @@ def make_task(
     neighbors: bool = False,
     diagnostics: bool = False,
     block_size: int = 1000,
+    forced: Forced = NOTHING_FORCED,
 ) -> Task:
     """Return the task for these rows and queries."""
     limit = 10**6 if neighbors else None
-    return Task(make_dataset(x, y), fit, q, block_size, limit, diagnostics)
+    dataset = make_dataset(x, y)
+    return Task(dataset, fit, q, plan_of(fit, dataset, forced, block_size), limit, diagnostics)
+
+
+def plan_of(
+    fit: Fit, dataset: Dataset, forced: Forced = NOTHING_FORCED, block_size: int = 1000
+) -> Plan:
+    """Return the native plan for the fit, in blocks of this size."""
+    n, d = dataset.x.shape
+    chosen = choose(fit, n=n, m=1, d=d, t=1, backend="native", device="cpu", cores=1, forced=forced)
+    return replace(chosen, block_size=block_size, first_block=16)
 
 
 def predict_here(task: Task, backend: Backend) -> Prediction:

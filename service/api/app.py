@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
@@ -9,12 +10,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
 from service.api import datasets, docs_page, health, predictions
+from service.api.envelope import Envelope
 from service.api.errors import UnexpectedErrors, install_error_handlers
 from service.api.limits import BodyLimit
 from service.api.openapi import TITLE, cached_openapi
-from service.api.request_id import RequestIds
 from service.api.state import State, Summaries
 from service.engine.engine import Engine
+
+# In the order in which a path is looked for.
+MODULES: Final = (predictions, datasets, health, docs_page)
 
 
 class HeadAsGet:
@@ -30,12 +34,15 @@ class HeadAsGet:
         await self._app(scope, receive, send)
 
 
-def build_app(open_engine: Callable[[], Engine], max_body_bytes: int) -> FastAPI:
+def build_app(
+    open_engine: Callable[[], Engine], max_body_bytes: int, body_timeout_s: float
+) -> FastAPI:
     """Return the application.
 
     Args:
         open_engine: Called once the server starts; the engine is closed when it stops.
         max_body_bytes: The largest request body.
+        body_timeout_s: Seconds without a byte after which a body counts as given up.
     """
 
     @asynccontextmanager
@@ -54,15 +61,15 @@ def build_app(open_engine: Callable[[], Engine], max_body_bytes: int) -> FastAPI
         redoc_url=None,
         redirect_slashes=False,
         lifespan=lifespan,
+        # As they are: an included router would be asked for a match, and then each of its routes.
+        routes=[route for module in MODULES for route in module.router.routes],
         middleware=[
             Middleware(HeadAsGet),
-            Middleware(RequestIds),
-            Middleware(BodyLimit, max_body_bytes=max_body_bytes),
+            Middleware(Envelope),
+            Middleware(BodyLimit, max_body_bytes=max_body_bytes, body_timeout_s=body_timeout_s),
             Middleware(UnexpectedErrors),
         ],
     )
-    for module in (datasets, predictions, health, docs_page):
-        app.include_router(module.router)
     install_error_handlers(app)
     app.openapi = cached_openapi(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app

@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from service.api.documentation import documented, no_content, rows_body, success, upload_body
 from service.api.examples import APPENDED_ROWS, DATASET_ANSWER, PAGE_ANSWER, UPLOADS
-from service.api.media import ContentType, Format, content_type, parse_model, read_body
-from service.api.multipart import read_form
+from service.api.media import Format, content_type, read_body
 from service.api.schemas.datasets import (
     DatasetDescription,
     DatasetPage,
@@ -18,15 +17,14 @@ from service.api.schemas.datasets import (
     PageQuery,
     RowsUpload,
     UploadQuery,
-    checked_dataset,
 )
-from service.api.state import ACCEPTS_JSON, NO_QUERY, EngineDep, SummariesDep
-from service.api.tables import read_table
+from service.api.state import answer_format, asked, check_no_query, engine_of, summaries_of
+from service.api.uploads import read_rows, read_upload
 from service.api.writing import write_answer
-from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
 from service.domain.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     DatasetNotFound,
     InvalidInput,
     MalformedBody,
@@ -35,11 +33,10 @@ from service.domain.errors import (
     StoreFull,
     UnsupportedMediaType,
 )
-from service.engine.limits import Limits
 
 router = APIRouter(tags=["datasets"])
 
-ARRAY_POINTERS: Final = frozenset({"/x", "/y"})
+ROW_FORMATS: Final = (Format.JSON, Format.ARROW, Format.CSV, Format.FORM)
 
 DatasetId = Annotated[
     str,
@@ -49,7 +46,14 @@ DatasetId = Annotated[
     ),
 ]
 
-BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput, Overloaded)
+BODY_ERRORS = (
+    MalformedBody,
+    BodyTooLarge,
+    BodyTooSlow,
+    UnsupportedMediaType,
+    InvalidInput,
+    Overloaded,
+)
 
 
 @router.post(
@@ -58,7 +62,6 @@ BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput, 
     summary="Upload a dataset",
     status_code=201,
     response_class=Response,
-    dependencies=[ACCEPTS_JSON],
     responses={
         **success(201, DatasetDescription, "It is new.", headers=("Location", "ETag")),
         **success(
@@ -72,27 +75,24 @@ BODY_ERRORS = (MalformedBody, BodyTooLarge, UnsupportedMediaType, InvalidInput, 
     },
     openapi_extra=upload_body(DatasetUpload, UPLOADS),
 )
-async def create_dataset(
-    request: Request,
-    query: Annotated[UploadQuery, Query()],
-    engine: EngineDep,
-    summaries: SummariesDep,
-) -> Response:
+async def create_dataset(request: Request, query: Annotated[UploadQuery, Query()]) -> Response:
     """Keep rows for later predictions.
 
-    Send JSON, a CSV file (`text/csv`), or a form with a CSV file. The first line of a CSV file
-    names its columns; the last column is the target, unless `target` names others. Cells stand
-    between commas, semicolons or tabs. The same content uploaded twice is one dataset.
+    Send JSON, an Arrow stream, a CSV file (`text/csv`), or a form with a CSV file. The first line
+    of a CSV file names its columns; the last column is the target, unless `target` names others.
+    Cells stand between commas, semicolons or tabs. The same content uploaded twice is one dataset.
     """
-    kind = content_type(request, Format.JSON, Format.CSV, Format.FORM)
+    answer_format(request, Format.JSON)
+    kind = content_type(request, *ROW_FORMATS)
+    engine = engine_of(request)
     dataset, delimiter = await read_body(
         request, engine, partial(read_upload, kind=kind, query=query, limits=engine.limits)
     )
     stored, is_new = await engine.upload(dataset)
-    summary = await summaries.of(stored, engine)
+    summary = await summaries_of(request).of(stored, engine)
     description = DatasetDescription.described(stored, summary, delimiter)
     path = f"{request.scope.get('root_path', '')}/datasets/{stored.id}"
-    return write_answer(
+    return await write_answer(
         engine,
         description.document(),
         status=201 if is_new else 200,
@@ -105,26 +105,27 @@ async def create_dataset(
     operation_id="list_datasets",
     summary="List the datasets",
     response_class=Response,
-    dependencies=[ACCEPTS_JSON],
     responses={
         **success(200, DatasetPage, "A page.", example=PAGE_ANSWER, headers=("Link",)),
         **documented(InvalidInput, NotAcceptable),
     },
 )
-async def list_datasets(
-    request: Request, query: Annotated[PageQuery, Query()], engine: EngineDep
-) -> Response:
+async def list_datasets(request: Request, query: Annotated[PageQuery, Query()]) -> Response:
     """Return datasets in the order of their upload, a page at a time.
 
     While there are more, `next` in the answer is what to send as `after`; the header `Link` has
     the whole address.
     """
+    answer_format(request, Format.JSON)
+    engine = engine_of(request)
     page, cursor = engine.list(after=query.after, limit=query.limit)
     headers = {}
     if cursor is not None:
         address = request.url.include_query_params(limit=query.limit, after=cursor)
         headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
-    return write_answer(engine, DatasetPage.from_domain(page, cursor).document(), headers=headers)
+    return await write_answer(
+        engine, DatasetPage.from_domain(page, cursor).document(), headers=headers
+    )
 
 
 @router.get(
@@ -132,7 +133,6 @@ async def list_datasets(
     operation_id="get_dataset",
     summary="Describe a dataset",
     response_class=Response,
-    dependencies=[ACCEPTS_JSON, NO_QUERY],
     responses={
         **success(
             200, DatasetDescription, "The dataset.", example=DATASET_ANSWER, headers=("ETag",)
@@ -141,21 +141,20 @@ async def list_datasets(
         **documented(DatasetNotFound, NotAcceptable, InvalidInput),
     },
 )
-async def get_dataset(
-    dataset_id: DatasetId, request: Request, engine: EngineDep, summaries: SummariesDep
-) -> Response:
+async def get_dataset(dataset_id: DatasetId, request: Request) -> Response:
     """Return what the dataset is and what its columns hold.
 
     The ETag is the digest of the content; `If-None-Match` with it gets 304 until rows are
     appended.
     """
+    engine = asked(request)
     dataset = engine.describe(dataset_id)
     headers = {"ETag": etag(dataset)}
     if matches_etag(",".join(request.headers.getlist("if-none-match")), etag(dataset)):
         return Response(status_code=304, headers=headers)
-    summary = await summaries.of(dataset, engine)
+    summary = await summaries_of(request).of(dataset, engine)
     description = DatasetDescription.described(dataset, summary)
-    return write_answer(engine, description.document(), headers=headers)
+    return await write_answer(engine, description.document(), headers=headers)
 
 
 @router.post(
@@ -163,29 +162,28 @@ async def get_dataset(
     operation_id="append_rows",
     summary="Append rows",
     response_class=Response,
-    dependencies=[ACCEPTS_JSON, NO_QUERY],
     responses={
         **success(200, DatasetDescription, "The new version.", headers=("ETag",)),
         **documented(*BODY_ERRORS, DatasetNotFound, NotAcceptable, StoreFull),
     },
     openapi_extra=rows_body(RowsUpload, APPENDED_ROWS),
 )
-async def append_rows(
-    dataset_id: DatasetId, request: Request, engine: EngineDep, summaries: SummariesDep
-) -> Response:
+async def append_rows(dataset_id: DatasetId, request: Request) -> Response:
     """Add rows after those there are; the next prediction looks at them.
 
-    In a CSV file the columns have the names of the dataset's features and targets, in any order.
+    In a CSV file or an Arrow table the columns have the names of the dataset's features and
+    targets, in any order.
     """
-    kind = content_type(request, Format.JSON, Format.CSV, Format.FORM)
+    engine = asked(request)
+    kind = content_type(request, *ROW_FORMATS)
     dataset = engine.describe(dataset_id)
     x, y, delimiter = await read_body(
         request, engine, partial(read_rows, kind=kind, dataset=dataset, limits=engine.limits)
     )
     appended = await engine.append(dataset_id, x, y)
-    summary = await summaries.of(appended, engine)
+    summary = await summaries_of(request).of(appended, engine)
     description = DatasetDescription.described(appended, summary, delimiter)
-    return write_answer(engine, description.document(), headers={"ETag": etag(appended)})
+    return await write_answer(engine, description.document(), headers={"ETag": etag(appended)})
 
 
 @router.delete(
@@ -194,65 +192,13 @@ async def append_rows(
     summary="Delete a dataset",
     status_code=204,
     response_class=Response,
-    dependencies=[NO_QUERY],
     responses={**no_content("It is gone."), **documented(DatasetNotFound, InvalidInput)},
 )
-async def delete_dataset(dataset_id: DatasetId, engine: EngineDep) -> Response:
+async def delete_dataset(dataset_id: DatasetId, request: Request) -> Response:
     """Remove a dataset and all its versions; the memory returns to the system."""
-    engine.delete(dataset_id)
+    check_no_query(request)
+    engine_of(request).delete(dataset_id)
     return Response(status_code=204)
-
-
-def read_upload(
-    body: bytearray, kind: ContentType, query: UploadQuery, limits: Limits
-) -> tuple[Dataset, str | None]:
-    """Return the dataset in the body, and the delimiter where it is CSV."""
-    if kind.format is Format.JSON:
-        for parameter in query.model_fields_set:
-            raise InvalidInput.at(
-                parameter,
-                f"The query parameter {parameter} is for CSV; in JSON the body has the names.",
-            )
-        upload = parse_model(body, DatasetUpload, ARRAY_POINTERS)
-        return upload.to_domain(limits, name=upload.name), None
-    text, name, targets = memoryview(body), query.name, tuple(query.target)
-    if kind.format is Format.FORM:
-        form = read_form(body, kind.boundary)
-        text, name, targets = form.file, name or form.name, targets or form.targets
-    table = read_table(text, limits)
-    features, targets = table.split(targets)
-    dataset = checked_dataset(
-        table.values(features),
-        table.values(targets),
-        limits,
-        feature_names=features,
-        target_names=targets,
-        name=name,
-    )
-    return dataset, table.delimiter
-
-
-def read_rows(
-    body: bytearray, kind: ContentType, dataset: Dataset, limits: Limits
-) -> tuple[Floats, Floats, str | None]:
-    """Return the rows in the body in the order of the dataset's columns, and the delimiter."""
-    if kind.format is Format.JSON:
-        rows = parse_model(body, RowsUpload, ARRAY_POINTERS)
-        return rows.x, rows.y, None
-    if kind.format is Format.FORM:
-        form = read_form(body, kind.boundary)
-        if form.name is not None or form.targets:
-            raise InvalidInput.at(
-                "name" if form.name is not None else "target",
-                "The dataset has its name and targets; send the file alone.",
-            )
-        text = form.file
-    else:
-        text = memoryview(body)
-    table = read_table(text, limits)
-    table.only(dataset.feature_names + dataset.target_names)
-    x, y = table.values(dataset.feature_names), table.values(dataset.target_names)
-    return x, y, table.delimiter
 
 
 def etag(dataset: Dataset) -> str:

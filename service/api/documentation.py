@@ -37,13 +37,25 @@ def success(
     description: str,
     *,
     example: Any = None,
+    arrow: str = "",
     headers: tuple[str, ...] = (),
 ) -> Responses:
-    """Document the answer of a request that succeeds."""
+    """Document the answer of a request that succeeds.
+
+    Args:
+        status: The HTTP status code.
+        model: The schema of the JSON.
+        description: What the answer means.
+        example: Of the JSON.
+        arrow: What is in which column, where the answer may be an Arrow stream.
+        headers: Those that matter.
+    """
     content: dict[str, Any] = {"schema": reference(model)}
     if example is not None:
         content["example"] = example
     response: dict[str, Any] = {"description": description, "content": {JSON: content}}
+    if arrow:
+        response["content"][Format.ARROW.value] = _arrow_content(arrow)
     if headers:
         response["headers"] = _header_documents(headers)
     return {status: response}
@@ -86,14 +98,21 @@ def documented(*errors: type[NearfitError]) -> Responses:
     return responses
 
 
-def json_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Document a body that is JSON."""
-    content = {Format.JSON.value: {"schema": reference(model), "examples": examples}}
+def prediction_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Document a body that is JSON or an Arrow stream; the examples are of the JSON."""
+    content = {
+        Format.JSON.value: {"schema": reference(model), "examples": examples},
+        Format.ARROW.value: _arrow_content(
+            "The queries as one column `queries` of type fixed_size_list, or as one column a "
+            "feature, by name. All else is the JSON, in the metadata of the schema, under the key "
+            "`nearfit`."
+        ),
+    }
     return {"requestBody": {"required": True, "content": content}}
 
 
 def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Document a body that is JSON, a CSV file or a form with one.
+    """Document a body that is JSON, an Arrow stream, a CSV file or a form with one.
 
     Args:
         model: The schema of the JSON.
@@ -114,7 +133,12 @@ def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str
             "description": "The column to predict, or several. Default: the last column.",
         },
     }
-    return _file_body(model, fields, examples)
+    arrow = (
+        "The rows as columns `x` and `y`, of which `x`, or both, are of type fixed_size_list; then "
+        "the names are JSON in the metadata of the schema, under the key `nearfit`. Or one column "
+        "a feature and target, by name."
+    )
+    return _file_body(model, fields, arrow, examples)
 
 
 def rows_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,14 +150,19 @@ def rows_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, 
             "description": "A CSV file with the columns of the dataset, in any order.",
         }
     }
-    return _file_body(model, fields, examples)
+    arrow = (
+        "The rows as columns `x` and `y`, of which `x`, or both, are of type fixed_size_list. Or "
+        "the columns of the dataset by their names, in any order."
+    )
+    return _file_body(model, fields, arrow, examples)
 
 
 def _file_body(
-    model: type[BaseModel], fields: dict[str, Any], examples: Mapping[str, Any]
+    model: type[BaseModel], fields: dict[str, Any], arrow: str, examples: Mapping[str, Any]
 ) -> dict[str, Any]:
     schemas: dict[Format, Any] = {
         Format.JSON: reference(model),
+        Format.ARROW: _arrow_content(arrow)["schema"],
         Format.CSV: {"type": "string", "description": "Names of columns, then numbers."},
         Format.FORM: {"type": "object", "properties": fields, "required": ["file"]},
     }
@@ -146,6 +175,11 @@ def _file_body(
         # One part of the form for each, where Swagger UI would join them with commas.
         content[Format.FORM]["encoding"] = {"target": {"style": "form", "explode": True}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _arrow_content(description: str) -> dict[str, Any]:
+    text = f"An Arrow IPC stream. {description}"
+    return {"schema": {"type": "string", "format": "binary", "description": text}}
 
 
 def _header_documents(names: tuple[str, ...]) -> dict[str, Any]:

@@ -18,10 +18,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.envelope import request_id_of
 from service.api.faults import query_faults, refusal
-from service.api.request_id import request_id_of
 from service.domain.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     DatasetNotFound,
     DeadlineExceeded,
     FieldFault,
@@ -45,6 +46,7 @@ STATUS_CODES: Final[Mapping[type[NearfitError], HTTPStatus]] = {
     MalformedBody: HTTPStatus.BAD_REQUEST,
     InvalidInput: HTTPStatus.UNPROCESSABLE_ENTITY,
     BodyTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     DatasetNotFound: HTTPStatus.NOT_FOUND,

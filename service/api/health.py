@@ -10,11 +10,11 @@ from service.api.documentation import documented, success
 from service.api.errors import error_response
 from service.api.examples import LIMITS_ANSWER, LIVE_ANSWER, READY_ANSWER
 from service.api.schemas.service import LimitsAnswer, Liveness, Readiness
-from service.api.state import ACCEPTS_JSON, NO_QUERY, EngineDep
+from service.api.state import asked
 from service.api.writing import write_answer
 from service.domain.errors import InvalidInput, NotAcceptable, NotReady
 
-router = APIRouter(tags=["service"], dependencies=[ACCEPTS_JSON, NO_QUERY])
+router = APIRouter(tags=["service"])
 
 RETRY_AFTER_S = 2
 
@@ -29,9 +29,10 @@ RETRY_AFTER_S = 2
         **documented(NotAcceptable, InvalidInput),
     },
 )
-async def get_liveness(engine: EngineDep) -> Response:
+async def get_liveness(request: Request) -> Response:
     """Answer at once, whatever is being computed."""
-    return write_answer(engine, Liveness(status="alive").document())
+    engine = asked(request)
+    return await write_answer(engine, Liveness(status="alive").document())
 
 
 @router.get(
@@ -44,11 +45,12 @@ async def get_liveness(engine: EngineDep) -> Response:
         **documented(NotReady, NotAcceptable, InvalidInput),
     },
 )
-async def get_readiness(request: Request, engine: EngineDep) -> Response:
+async def get_readiness(request: Request) -> Response:
     """Answer 200 once every worker can compute without waiting, and 503 before and at the end."""
+    engine = asked(request)
     if engine.is_ready:
         ready = Readiness(status="ready", workers=dict(engine.readiness))
-        return write_answer(engine, ready.document(), status=HTTPStatus.OK)
+        return await write_answer(engine, ready.document(), status=HTTPStatus.OK)
     waiting = NotReady("The service is starting or stopping.", retry_after_s=RETRY_AFTER_S)
     return error_response(request.scope, waiting, workers=dict(engine.readiness))
 
@@ -63,7 +65,8 @@ async def get_readiness(request: Request, engine: EngineDep) -> Response:
         **documented(NotAcceptable, InvalidInput),
     },
 )
-async def get_limits(engine: EngineDep) -> Response:
+async def get_limits(request: Request) -> Response:
     """Return the bounds on requests and memory, so that clients can check before they send."""
+    engine = asked(request)
     limits = LimitsAnswer.from_domain(engine.limits, engine.memory_used_bytes)
-    return write_answer(engine, limits.document())
+    return await write_answer(engine, limits.document())

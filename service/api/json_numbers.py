@@ -6,6 +6,7 @@ it accepts the rest, that walk saw the true strings and brackets, and the marks 
 """
 
 from dataclasses import dataclass
+from functools import cache
 from math import isinf
 from typing import Any, Final
 
@@ -54,7 +55,7 @@ def parse_document(
     buffer = np.frombuffer(body, dtype=np.uint8)
     buffer.flags.writeable = False  # one type for the compiler, whatever holds the body
     start = len(BYTE_ORDER_MARK) if buffer[:3].tobytes() == BYTE_ORDER_MARK else 0
-    watch = _Watch.over(array_pointers)
+    watch = _watch_over(array_pointers)
     arrays: dict[str, Floats] = {}
     kept: list[tuple[int, int]] = []  # extents of the body between the arrays
     seen: set[str] = set()
@@ -104,21 +105,22 @@ class _Watch:
     names: Bytes
     table: NDArray[np.int64]
 
-    @classmethod
-    def over(cls, array_pointers: frozenset[str]) -> "_Watch":
-        """Return the watch over these pointers and over the objects that hold them."""
-        parents = {pointer.rpartition("/")[0] for pointer in array_pointers} - {""}
-        pointers = sorted(array_pointers | parents)
-        names = b""
-        rows = []
-        for pointer in pointers:
-            parent = pointer.rpartition("/")[0]
-            name = name_at(pointer).encode()
-            owner = pointers.index(parent) if parent else -1
-            rows.append((len(names), len(names) + len(name), owner))
-            names += name
-        table = np.array(rows, dtype=np.int64).reshape(-1, 3)
-        return cls(pointers, np.frombuffer(names, dtype=np.uint8), table)
+
+@cache
+def _watch_over(array_pointers: frozenset[str]) -> _Watch:
+    """Return the watch over these pointers and over the objects that hold them."""
+    parents = {pointer.rpartition("/")[0] for pointer in array_pointers} - {""}
+    pointers = sorted(array_pointers | parents)
+    names = b""
+    rows = []
+    for pointer in pointers:
+        parent = pointer.rpartition("/")[0]
+        name = name_at(pointer).encode()
+        owner = pointers.index(parent) if parent else -1
+        rows.append((len(names), len(names) + len(name), owner))
+        names += name
+    table = np.array(rows, dtype=np.int64).reshape(-1, 3)
+    return _Watch(pointers, np.frombuffer(names, dtype=np.uint8), table)
 
 
 def _read_numbers(buffer: Bytes, pointer: str, position: int) -> tuple[Floats, int]:

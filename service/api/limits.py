@@ -1,6 +1,7 @@
 """Raw ASGI: a body over the limit is refused, before its first byte where its length is known.
 
-So is one that would make the bodies that are held at once, over all requests, too many bytes.
+So is one that would make the bodies that are held at once, over all requests, too many bytes, and
+one of which nothing comes for too long.
 
 A client that is still sending when the connection closes sees a reset instead of the answer. So
 an answer that comes before the end of the body is sent, but its last event is held back until the
@@ -15,7 +16,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.errors import error_response
-from service.domain.errors import BodyTooLarge, Overloaded
+from service.domain.errors import BodyTooLarge, BodyTooSlow, Overloaded
 
 # Bodies of the largest size that may be held at once.
 LARGEST_BODIES: Final = 4
@@ -26,11 +27,18 @@ DRAIN_BYTES: Final = 2**30
 
 
 class BodyLimit:
-    """Let at most `max_body_bytes` of a request body through to the application."""
+    """Let at most `max_body_bytes` of a request body through to the application.
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    Args:
+        app: The application.
+        max_body_bytes: Of one request; the requests under way hold some times as many together.
+        body_timeout_s: Seconds without a byte after which a body counts as given up.
+    """
+
+    def __init__(self, app: ASGIApp, max_body_bytes: int, body_timeout_s: float) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._body_timeout_s = body_timeout_s
         self._bodies = _Bodies(LARGEST_BODIES * max_body_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,7 +51,9 @@ class BodyLimit:
         if length == 0 and "transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        body = _Body(receive, send, headers, self._max_body_bytes, self._bodies)
+        body = _Body(
+            receive, send, headers, self._max_body_bytes, self._body_timeout_s, self._bodies
+        )
         try:
             self._check(length or 0)
         except (BodyTooLarge, Overloaded) as error:
@@ -104,13 +114,21 @@ class _Body:
     """The body of one request on its way in: counted, and drained if an answer overtakes it."""
 
     def __init__(
-        self, receive: Receive, send: Send, headers: Headers, limit: int, bodies: _Bodies
+        self,
+        receive: Receive,
+        send: Send,
+        headers: Headers,
+        limit: int,
+        timeout_s: float,
+        bodies: _Bodies,
     ) -> None:
         self._receive = receive
         self._send = send
-        # Such a client waits for a word before it sends; a final answer means that it will not.
+        # Nothing more will come: such a client waits for a word before it sends, and a final answer
+        # means that it will not.
         self._held_back = headers.get("expect", "").lower() == "100-continue"
         self._limit = limit
+        self._timeout_s = timeout_s
         self._bodies = bodies
         self._held = 0
         self._received = 0
@@ -121,10 +139,21 @@ class _Body:
 
         Raises:
             BodyTooLarge: The bytes received exceed the limit; how many follow is not known.
+            BodyTooSlow: Nothing has come for too long.
             Overloaded: All requests together would hold too many bytes.
         """
+        if self._ended:  # what is waited for now is that the client goes away
+            return await self._receive()
         before = self._received
-        message = await self._receive_counted()
+        try:
+            async with timeout(self._timeout_s):
+                message = await self._receive_counted()
+        except TimeoutError:
+            self._held_back = True
+            raise BodyTooSlow(
+                f"Nothing of the body has come for {self._timeout_s:g} seconds, after "
+                f"{self._received:,} bytes; send it again, without a pause."
+            ) from None
         if self._received > self._limit:
             raise too_large(f"The body has more than {self._limit:,} bytes", self._limit)
         self._bodies.hold(self._received - before)

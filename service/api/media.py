@@ -33,6 +33,7 @@ class Format(StrEnum):
     """The formats in which some operation reads a body."""
 
     JSON = "application/json"
+    ARROW = "application/vnd.apache.arrow.stream"
     CSV = "text/csv"
     FORM = "multipart/form-data"
 
@@ -104,7 +105,15 @@ def parse_model(body: bytearray, model: type[Model], array_pointers: frozenset[s
         MalformedBody: The body is not JSON.
         InvalidInput: It does not fit the model.
     """
-    document: Any = parse_document(body, array_pointers=array_pointers)
+    return validated(parse_document(body, array_pointers=array_pointers), model)
+
+
+def validated(document: Any, model: type[Model]) -> Model:
+    """Return the model that a document holds.
+
+    Raises:
+        InvalidInput: It does not fit the model.
+    """
     if not isinstance(document, dict):
         raise InvalidInput.at("", f"The body is {shown(document)}; send a JSON object.")
     try:
@@ -113,40 +122,41 @@ def parse_model(body: bytearray, model: type[Model], array_pointers: frozenset[s
         raise body_refusal(error, model, document) from None
 
 
-def check_accepts_json(accept: str) -> None:
-    """Check that the answer may be JSON.
+def accepted(accept: str, *offered: Format) -> Format:
+    """Return the format of the answer (RFC 9110, section 12.5.1).
 
     Args:
         accept: The Accept header; an empty one accepts all.
+        offered: The formats that can be written, of which the first is preferred.
 
     Raises:
-        NotAcceptable: JSON is not among what is accepted.
+        NotAcceptable: None of them is accepted.
     """
-    if not accept or accept == "*/*" or accept == JSON:
-        return
-    best_specificity, best_quality = -1, 0.0
-    for wish in accept.split(","):
-        media_range, *parameters = (part.strip().lower() for part in wish.split(";"))
-        specificity = (
-            ("*/*", "application/*", JSON).index(media_range)
-            if media_range
-            in (
-                "*/*",
-                "application/*",
-                JSON,
-            )
-            else -1
-        )
-        if specificity > best_specificity:
-            best_specificity, best_quality = specificity, _quality(parameters)
-    if best_quality <= 0:
+    if not accept or accept == "*/*" or accept == offered[0]:
+        return offered[0]
+    qualities = [_quality(accept.lower(), media_type) for media_type in offered]
+    best = max(qualities)
+    if best <= 0:
         raise NotAcceptable(
-            f"The answer is {JSON}, and the request accepts {shown(accept)} only; "
-            f"send Accept: {JSON}."
+            f"The answer is {' or '.join(offered)}, and the request accepts {shown(accept)} only; "
+            f"send Accept: {offered[0]}."
         )
+    return offered[qualities.index(best)]
 
 
-def _quality(parameters: list[str]) -> float:
+def _quality(accept: str, media_type: Format) -> float:
+    """Return how much the media type is wanted; of several wishes, the most specific one counts."""
+    ranges = ("*/*", f"{media_type.partition('/')[0]}/*", media_type)
+    best_specificity, quality = -1, 0.0
+    for wish in accept.split(","):
+        media_range, *parameters = (part.strip() for part in wish.split(";"))
+        specificity = ranges.index(media_range) if media_range in ranges else -1
+        if specificity > best_specificity:
+            best_specificity, quality = specificity, _parameter_q(parameters)
+    return quality
+
+
+def _parameter_q(parameters: list[str]) -> float:
     for parameter in parameters:
         name, _, value = parameter.partition("=")
         if name.strip() == "q":

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, TypeVar
 
@@ -9,15 +10,25 @@ from fastapi import APIRouter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from service.api.documentation import documented, json_body, success
+from service.api.arrow_answers import arrow_pieces
+from service.api.arrow_streams import read_arrow
+from service.api.documentation import documented, prediction_body, success
 from service.api.examples import PREDICTION_ANSWER, PREDICTIONS
-from service.api.media import Format, content_type, parse_model, read_body
+from service.api.media import (
+    ContentType,
+    Format,
+    content_type,
+    parse_model,
+    read_body,
+    validated,
+)
 from service.api.schemas.predictions import PredictionRequest, PredictionResponse
-from service.api.state import ACCEPTS_JSON, NO_QUERY, EngineDep
-from service.api.timing import Stopwatch
-from service.api.writing import write_answer
+from service.api.state import answer_format, check_no_query, engine_of
+from service.api.timing import ServerTiming
+from service.api.writing import PIECE_NUMBERS, size, write_answer, write_pieces
 from service.domain.errors import (
     BodyTooLarge,
+    BodyTooSlow,
     DatasetNotFound,
     DeadlineExceeded,
     InvalidInput,
@@ -28,10 +39,9 @@ from service.domain.errors import (
     UnsupportedMediaType,
     WorkerLost,
 )
-from service.engine.engine import PredictCommand
-from service.engine.limits import Limits
+from service.engine.engine import Answer, Engine, PredictCommand
 
-router = APIRouter(tags=["predictions"], dependencies=[ACCEPTS_JSON, NO_QUERY])
+router = APIRouter(tags=["predictions"])
 
 T = TypeVar("T")
 
@@ -47,12 +57,21 @@ WATCHED_AFTER_S: Final = 0.1
     summary="Predict at query points",
     response_class=Response,
     responses={
-        **success(200, PredictionResponse, "The estimates.", example=PREDICTION_ANSWER),
+        **success(
+            200,
+            PredictionResponse,
+            "The estimates.",
+            example=PREDICTION_ANSWER,
+            arrow="A row for each query, with its `mean`, and with `neighbors` and `diagnostics` "
+            "where asked for. All else is the JSON, in the metadata of the schema, under the key "
+            "`nearfit`.",
+        ),
         **documented(
             MalformedBody,
             DatasetNotFound,
             NotAcceptable,
             BodyTooLarge,
+            BodyTooSlow,
             UnsupportedMediaType,
             InvalidInput,
             Overloaded,
@@ -61,31 +80,63 @@ WATCHED_AFTER_S: Final = 0.1
             DeadlineExceeded,
         ),
     },
-    openapi_extra=json_body(PredictionRequest, PREDICTIONS),
+    openapi_extra=prediction_body(PredictionRequest, PREDICTIONS),
 )
-async def create_prediction(request: Request, engine: EngineDep) -> Response:
+async def create_prediction(request: Request) -> Response:
     """Fit around each query point, and return the estimates.
 
     Nothing was trained before: each estimate is a small fit to the rows around its query. Send
     the id of an uploaded dataset, or the rows themselves as `dataset`. Without `fit` the service
     chooses, and the answer names what it chose. A query without any supporting row has the
-    estimate `null` and an issue.
+    estimate `null` and an issue. Body and answer may each be an Arrow stream.
     """
-    stopwatch = Stopwatch()
-    content_type(request, Format.JSON)
-    command = await read_body(request, engine, partial(read_command, limits=engine.limits))
-    stopwatch.lap("read")
-    answer = await unless_disconnected(request, engine.predict(command))
-    stopwatch.lap("compute")
-    response = write_answer(engine, PredictionResponse.from_domain(answer).document())
-    stopwatch.lap("write")
-    response.headers["Server-Timing"] = stopwatch.header
+    wanted = answer_format(request, Format.JSON, Format.ARROW)
+    check_no_query(request)
+    kind = content_type(request, Format.JSON, Format.ARROW)
+    engine = engine_of(request)
+    timing = ServerTiming()
+    command = await read_body(request, engine, partial(read_command, kind=kind, engine=engine))
+    timing.lap("read")
+    answer = engine.predict_now(command)
+    if answer is None:
+        answer = await unless_disconnected(request, engine.predict(command))
+    timing.part("queue", answer.queue_s)
+    timing.part("compute", answer.compute_s)
+    response = await write_prediction(engine, answer, wanted)
+    timing.lap("write")
+    response.headers["Server-Timing"] = timing.header
     return response
 
 
-def read_command(body: bytearray, limits: Limits) -> PredictCommand:
+def read_command(body: bytearray, kind: ContentType, engine: Engine) -> PredictCommand:
     """Return what the body asks for."""
-    return parse_model(body, PredictionRequest, ARRAY_POINTERS).to_domain(limits)
+    if kind.format is Format.JSON:
+        return parse_model(body, PredictionRequest, ARRAY_POINTERS).to_domain(engine.limits)
+    stream = read_arrow(body, engine.limits)
+    if stream.widths:
+        stream.only_matrices("queries")
+        queries = stream.array("queries")
+        fields = stream.fields(ARRAY_POINTERS, queries=queries)
+        return validated(fields, PredictionRequest).to_domain(engine.limits)
+    columns = stream.columns()
+    fields = stream.fields(ARRAY_POINTERS, queries=columns.values(columns.names))
+    command = validated(fields, PredictionRequest).to_domain(engine.limits)
+    dataset = command.dataset or engine.describe(command.dataset_id or "")
+    columns.only(dataset.feature_names)
+    if columns.names == dataset.feature_names:
+        return command
+    return replace(command, queries=columns.values(dataset.feature_names))
+
+
+async def write_prediction(engine: Engine, answer: Answer, answer_format: Format) -> Response:
+    """Return the answer in the format."""
+    document = PredictionResponse.from_domain(answer).document()
+    if answer_format is Format.JSON:
+        return await write_answer(engine, document)
+    pieces = arrow_pieces(document, answer.prediction)
+    if size(document) <= PIECE_NUMBERS:
+        return Response(b"".join(pieces), media_type=Format.ARROW)
+    return await write_pieces(engine, pieces, Format.ARROW)
 
 
 async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:

@@ -6,16 +6,15 @@ reads the text once more in blocks, and the first block that it cannot take is r
 
 import csv
 import re
-from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
-from service.api.faults import closest, shown
+from service.api.columns import Columns
+from service.api.faults import shown
 from service.api.table_faults import DELIMITERS, NUMBER, first_fault
-from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput, MalformedBody
 from service.engine.limits import Limits
 
@@ -24,82 +23,17 @@ UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 LONGEST_HEADER_BYTES: Final = 2**20
 
 
-class Table:
-    """The columns of one CSV file, by name.
+class Table(Columns):
+    """The columns of one CSV file.
 
     Attributes:
-        names: The header, in the order of the file.
         delimiter: The character between cells.
     """
 
     def __init__(self, names: tuple[str, ...], delimiter: str, columns: pa.Table) -> None:
-        self.names = names
+        places = [f"cell=1,{j + 1}" for j in range(len(names))]
+        super().__init__(names, places[0], places, columns)
         self.delimiter = delimiter
-        self._columns = columns
-
-    def values(self, names: Iterable[str]) -> Floats:
-        """Return these columns, in this order, as (n, columns)."""
-        chosen = [self.names.index(name) for name in names]
-        values = np.empty((self._columns.num_rows, len(chosen)))
-        for j, index in enumerate(chosen):
-            start = 0
-            for chunk in self._columns.column(index).chunks:
-                values[start : start + len(chunk), j] = chunk.to_numpy()
-                start += len(chunk)
-        return values
-
-    def split(self, targets: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the names of the features and of the targets.
-
-        Args:
-            targets: The names of the targets; none for the last column.
-
-        Raises:
-            InvalidInput: A target is not a column, stands twice, or no feature is left.
-        """
-        targets = targets or self.names[-1:]
-        for name in targets:
-            if name not in self.names:
-                known = ", ".join(shown(known) for known in self.names[:20])
-                raise InvalidInput.at(
-                    "target",
-                    f"There is no column {shown(name)}{closest(name, self.names) or '.'} "
-                    f"The columns are {known}.",
-                )
-            if targets.count(name) > 1:
-                raise InvalidInput.at(
-                    "target", f"The target {shown(name)} is named twice; name it once."
-                )
-        features = tuple(name for name in self.names if name not in targets)
-        if not features:
-            raise InvalidInput.at(
-                "target",
-                f"All {len(self.names)} columns are targets, and none is left as a feature; the "
-                "file needs at least one column more.",
-            )
-        return features, targets
-
-    def only(self, names: tuple[str, ...]) -> None:
-        """Check that the file has exactly these columns, in any order.
-
-        Raises:
-            InvalidInput: One is missing, or there is another.
-        """
-        for name in names:
-            if name not in self.names:
-                raise InvalidInput.at(
-                    "cell=1,1",
-                    f"The column {shown(name)} of the dataset is missing"
-                    f"{closest(name, self.names) or '.'} Its columns are "
-                    f"{', '.join(shown(known) for known in names[:20])}.",
-                )
-        for j, name in enumerate(self.names):
-            if name not in names:
-                raise InvalidInput.at(
-                    f"cell=1,{j + 1}",
-                    f"The dataset has no column {shown(name)}{closest(name, names) or '.'} "
-                    "Leave it out.",
-                )
 
 
 def read_table(text: memoryview, limits: Limits) -> Table:

@@ -1,4 +1,4 @@
-"""Answers as JSON: short ones at once, long ones in pieces that are made off the event loop.
+"""Answers: short ones at once, long ones in pieces that are made off the event loop.
 
 One call of orjson holds the GIL to its end, so no call is given more than a piece's worth.
 NaN, which JSON does not have, is written as null.
@@ -20,7 +20,7 @@ PIECE_NUMBERS: Final = 50_000
 PIECE_BYTES: Final = 2**18
 
 
-def write_answer(
+async def write_answer(
     engine: Engine,
     document: dict[str, Any],
     *,
@@ -30,7 +30,40 @@ def write_answer(
     """Return the answer with this document; arrays in it may be of any length."""
     if size(document) <= PIECE_NUMBERS:
         return Response(_dumps(document), status, headers, JSON)
-    return StreamingResponse(_streamed(engine, document), status, headers, JSON)
+    return await write_pieces(engine, json_pieces(document), JSON, status=status, headers=headers)
+
+
+async def write_pieces(
+    engine: Engine,
+    pieces: Iterator[bytes | memoryview],
+    media_type: str,
+    *,
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """Return the answer of these pieces, which are made off the event loop as they are sent."""
+
+    def next_bytes() -> bytes:
+        found: list[bytes | memoryview] = []
+        length = 0
+        for piece in pieces:
+            found.append(piece)
+            length += len(piece)
+            if length >= PIECE_BYTES:
+                break
+        return b"".join(found)
+
+    first = await engine.run_aside(next_bytes)
+    if len(first) < PIECE_BYTES:
+        return Response(first, status, headers, media_type)
+
+    async def stream() -> AsyncIterator[bytes]:
+        text = first
+        while text:
+            yield text
+            text = await engine.run_aside(next_bytes)
+
+    return StreamingResponse(stream(), status, headers, media_type)
 
 
 def size(value: Any) -> int:
@@ -97,23 +130,6 @@ def _members(values: list[Any]) -> Iterator[bytes]:
         yield separator
         yield from json_pieces(member)
         separator = b","
-
-
-async def _streamed(engine: Engine, document: dict[str, Any]) -> AsyncIterator[bytes]:
-    pieces = json_pieces(document)
-
-    def next_bytes() -> bytes:
-        found: list[bytes] = []
-        length = 0
-        for piece in pieces:
-            found.append(piece)
-            length += len(piece)
-            if length >= PIECE_BYTES:
-                break
-        return b"".join(found)
-
-    while text := await engine.run_aside(next_bytes):
-        yield text
 
 
 def _dumps(value: Any) -> bytes:

@@ -46,10 +46,17 @@ class Nearest:
     Attributes:
         distances: (m, k), Euclidean, ascending.
         rows: (m, k).
+        places: Where the backend keeps these rows, (m, k), if that helps its own sums.
     """
 
     distances: Floats
     rows: Rows
+    places: Rows | None = None
+
+    def at(self, queries: Rows) -> "Nearest":
+        """Return those of some of the queries."""
+        places = None if self.places is None else self.places[queries]
+        return Nearest(self.distances[queries], self.rows[queries], places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,12 +86,49 @@ class Moments:
         rhs: Σ w φ yᵀ, (m, p, t).
         weight_sq: Σ w², (m,).
         count: The number of rows with w > 0, (m,).
+        radius: Rows further away are not in the sums, (m,); infinity where all rows are.
     """
 
     gram: Floats
     rhs: Floats
     weight_sq: Floats
     count: Rows
+    radius: Floats
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """An expansion at some queries.
+
+    Attributes:
+        values: (m, c).
+        nearest_distance: Of each query to its nearest row, to a few units in the last place, (m,).
+    """
+
+    values: Floats
+    nearest_distance: Floats
+
+
+class Expansion(Protocol):
+    """f(q) = Σ_i c(‖q - x_i‖) a_i, made ready to be taken at many queries."""
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beyond the rows' own."""
+
+    def at(self, q: Floats) -> Sums:
+        """Return f at the queries q (m, d)."""
+
+    @property
+    def share_count(self) -> int:
+        """Into how many shares f at the rows is cut."""
+
+    def share(self, index: int) -> Floats:
+        """Return one of the shares that add up to f at the rows, K(x, x) a, (n, c).
+
+        Shares are fixed when the expansion is made, so that sums in their order have the same bits
+        whichever is computed first. A backend may use the symmetry of K.
+        """
 
 
 class Resident(Protocol):
@@ -135,12 +179,15 @@ class Resident(Protocol):
             degree: 0, 1 or 2.
             center: (m, d), what φ is centred at; the query where None. Weights stay about q.
             nearest_distance: (m,); required for the Gaussian, unused for others.
-            found: What `nearest` gave for these queries, where it holds every row that carries
-                weight; a backend may then save itself a second search.
+            found: What `nearest` gave for these queries, for any k: a backend may save itself a
+                second search. The result does not depend on it but for the rounding of sums.
         """
 
     def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
         """Return K(q, x) a, (m, c), for coefficients a (n, c)."""
+
+    def expansion(self, covariance: Covariance, length_scale: float, a: Floats) -> Expansion:
+        """Return K(·, x) a for coefficients a (n, c), for more products than one."""
 
 
 class Backend(Protocol):
@@ -150,10 +197,27 @@ class Backend(Protocol):
     def name(self) -> str:
         """Short name for people: native or keops."""
 
-    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> Resident:
+    def load(
+        self,
+        x: Floats,
+        y: Floats,
+        search: Search = Search.TREE,
+        *,
+        indexed_rows: int | None = None,
+        base: Resident | None = None,
+    ) -> Resident:
         """Return the rows made ready for reductions, found the way `search` says.
 
         A backend that has one way only takes that.
+
+        Args:
+            x: The rows, (n, d).
+            y: The targets, (n, t).
+            search: How rows are found.
+            indexed_rows: The first rows, which an index covers; the others are looked at beside
+                it. None: all. The results do not depend on it but for the rounding of sums.
+            base: What was loaded for an earlier version, whose rows are the first of x: its index
+                is used where it covers `indexed_rows` rows. Nothing else depends on it.
         """
 
 

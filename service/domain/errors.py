@@ -5,6 +5,7 @@
     │   ├── MalformedBody             not JSON, not CSV, cut short
     │   ├── InvalidInput              well formed, but a value is wrong
     │   ├── BodyTooLarge              more bytes than the limit
+    │   ├── BodyTooSlow               its bytes stopped coming
     │   ├── UnsupportedMediaType      a Content-Type that is not read here
     │   ├── NotAcceptable             an Accept that cannot be served
     │   └── DatasetNotFound           no such id
@@ -73,6 +74,11 @@ class InvalidInput(RequestRefused):
 @final
 class BodyTooLarge(RequestRefused):
     """The body has more bytes than the service reads."""
+
+
+@final
+class BodyTooSlow(RequestRefused):
+    """The body stopped coming before its end."""
 
 
 @final

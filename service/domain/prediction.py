@@ -73,7 +73,7 @@ class SolveReport:
     """How the linear system behind a kriging fit was solved.
 
     Attributes:
-        method: "cholesky" or "conjugate_gradient".
+        method: "cholesky", "low_rank" or "conjugate_gradient".
         iterations: Steps of the iteration; 0 for a direct solve.
         relative_residual: ‖(K + αI)a - y‖ / ‖y‖, computed anew from the solution.
         jitter: What was added to alpha to make the system solvable; 0 as a rule.

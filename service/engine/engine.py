@@ -1,20 +1,26 @@
-"""The use-cases: what the service does, without HTTP and without mathematics."""
+"""The use-cases: what the service does, without HTTP and without mathematics.
+
+Over 300 lines: they share one store, one set of workers, and the count of who waits.
+"""
 
 import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar, final
 
 from service.backends.keops.formulas import Device
+from service.backends.native.planning import indexed_after_append
 from service.domain.arrays import Floats, as_floats
-from service.domain.dataset import Dataset, as_columns
-from service.domain.errors import InvalidInput, NotReady, Overloaded
+from service.domain.dataset import Dataset
+from service.domain.errors import NotReady, Overloaded
 from service.domain.prediction import Prediction
-from service.engine.limits import Limits
-from service.engine.plan import Plan, choose
-from service.engine.workers.base import Task, Worker
+from service.engine.batching import Batcher
+from service.engine.limits import Limits, check_columns, checked_queries
+from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
+from service.engine.workers.base import Computed, Task, Worker
 from service.engine.workers.priority import yield_to_the_event_loop
 from service.estimators.fits import AnyFit, Auto, Fit, resolved
 from service.storage.store import DatasetStore, return_freed_memory
@@ -58,13 +64,15 @@ class Answer:
         fit: As resolved.
         prediction: The estimates.
         plan: Where and in which portions they were computed.
-        compute_s: Waiting and computing together.
+        queue_s: Seconds of waiting: for a batch under way, a thread, or another preparing the same.
+        compute_s: Seconds of computing, of the batch that it was part of.
     """
 
     dataset: Dataset
     fit: Fit
     prediction: Prediction
     plan: Plan
+    queue_s: float
     compute_s: float
 
 
@@ -79,6 +87,8 @@ class Engine:
         backend: The name of the backend to prefer.
         device: Where KeOps computes, "cpu" or "cuda".
         cores: Of the native engine.
+        forced: The parts of every plan that the operator has decided.
+        prepares_ahead: Whether the rows of a new dataset are made ready before someone asks.
     """
 
     def __init__(
@@ -90,13 +100,17 @@ class Engine:
         backend: str = "native",
         device: Device = "cpu",
         cores: int = 1,
+        forced: Forced = NOTHING_FORCED,
+        prepares_ahead: bool = True,
     ) -> None:
         self.limits = limits
         self._store = store
         self._workers = workers
-        self._backend = backend
-        self._device = device
-        self._cores = cores
+        self._batchers = {
+            name: Batcher(worker, limits.max_batch_rows) for name, worker in workers.items()
+        }
+        self._choose = partial(choose, backend=backend, device=device, cores=cores, forced=forced)
+        self._prepares_ahead = prepares_ahead
         self._aside = ThreadPoolExecutor(
             ASIDE_THREADS, "nearfit-aside", initializer=yield_to_the_event_loop
         )
@@ -118,6 +132,21 @@ class Engine:
     def memory_used_bytes(self) -> int:
         """Bytes of all datasets."""
         return self._store.used_bytes
+
+    @property
+    def pending_requests(self) -> int:
+        """Predictions under way or waiting."""
+        return self._pending
+
+    @property
+    def waiting_requests(self) -> int:
+        """Predictions that wait for a batch to end."""
+        return sum(batcher.waiting for batcher in self._batchers.values())
+
+    @property
+    def prepared_bytes(self) -> int:
+        """Bytes of what this process has prepared from datasets."""
+        return sum(worker.prepared_bytes for worker in self._workers.values())
 
     async def start(self) -> None:
         """Begin to get ready; returns at once."""
@@ -144,8 +173,13 @@ class Engine:
             StoreFull: It does not fit.
             InvalidInput: It has more columns than the limits allow.
         """
-        self._check_columns(dataset)
-        return self._store.add(dataset)
+        check_columns(self.limits, features=dataset.n_features, targets=dataset.n_targets)
+        stored, is_new = self._store.add(dataset)
+        if is_new and self._prepares_ahead:
+            fit = resolved(Auto(), stored)
+            plan = self._plan(fit, stored, 1)
+            self._workers[plan.backend].prepare(stored, fit.metric, plan.search)
+        return stored, is_new
 
     def describe(self, dataset_id: str) -> Dataset:
         """Return the present version. Raises `DatasetNotFound`."""
@@ -167,10 +201,12 @@ class Engine:
         async with self._appending.setdefault(dataset_id, asyncio.Lock()):
             old = self._store.get(dataset_id)
             self._store.check_room(as_floats(x).nbytes + as_floats(y).nbytes)
-            new = await self.run_aside(lambda: old.appended(x, y))
+            new = await self.run_aside(lambda: _appended(old, x, y))
             self._store.replace(old, new)
+        plan = self._plan(resolved(Auto(), new), new, 1)
         for worker in self._workers.values():
-            worker.forget(dataset_id)
+            for metric in worker.supersede(old):
+                worker.prepare(new, metric, plan.search)
         return new
 
     def delete(self, dataset_id: str) -> None:
@@ -194,75 +230,86 @@ class Engine:
             raise Overloaded(
                 f"{self._pending} predictions wait already; send fewer at once.", retry_after_s=1
             )
-        dataset = command.dataset
-        if dataset is None:
-            dataset = self._store.get(command.dataset_id or "")
-        else:
-            self._check_columns(dataset)
+        dataset = self._dataset(command)
         fit = resolved(command.fit, dataset)
         if command.queries.size <= INLINE_NUMBERS:
-            q = self._checked_queries(command.queries, dataset)
+            q = checked_queries(command.queries, dataset, self.limits)
         else:
-            q = await self.run_aside(lambda: self._checked_queries(command.queries, dataset))
-        plan = choose(
-            fit,
-            n=dataset.n_rows,
-            m=len(q),
-            d=dataset.n_features,
-            t=dataset.n_targets,
-            backend=self._backend,
-            device=self._device,
-            cores=self._cores,
-        )
-        task = Task(
-            dataset,
-            fit,
-            q,
-            plan.block_size,
-            self.limits.max_neighbor_entries if "neighbors" in command.include else None,
-            "diagnostics" in command.include,
-        )
-        timeout_s = command.timeout_s or self.limits.default_timeout_s
-        worker = self._workers[plan.backend]
+            q = await self.run_aside(lambda: checked_queries(command.queries, dataset, self.limits))
+        task = self._task(command, dataset, fit, q)
+        deadline = started + (command.timeout_s or self.limits.default_timeout_s)
         self._pending += 1
         try:
-            prediction = await worker.predict(task, started + timeout_s)
+            batcher = self._batchers[task.plan.backend]
+            computed = batcher.predict_now(task) or await batcher.predict(task, deadline)
         finally:
             self._pending -= 1
             if dataset.id and not self._store.holds(dataset):
                 # Deleted or appended to meanwhile: the worker may have kept what came too late.
+                self._drop(dataset)
+        return _answer(task, computed, started)
+
+    def predict_now(self, command: PredictCommand) -> Answer | None:
+        """Return the prediction, computed in this call; None where that would take a while.
+
+        For the small request on rows that are ready, which is answered in the time that handing it
+        over would take. Everything else is for `predict`.
+
+        Raises:
+            DatasetNotFound, InvalidInput: As `predict` does.
+        """
+        if command.dataset is not None or command.queries.size > INLINE_NUMBERS:
+            return None
+        started = time.monotonic()
+        dataset = self._dataset(command)
+        q = checked_queries(command.queries, dataset, self.limits)
+        task = self._task(command, dataset, resolved(command.fit, dataset), q)
+        computed = self._batchers[task.plan.backend].predict_now(task)
+        return None if computed is None else _answer(task, computed, started)
+
+    def _dataset(self, command: PredictCommand) -> Dataset:
+        dataset = command.dataset
+        if dataset is None:
+            return self._store.get(command.dataset_id or "")
+        check_columns(
+            self.limits,
+            features=dataset.n_features,
+            targets=dataset.n_targets,
+            parent="/dataset",
+        )
+        return dataset
+
+    def _task(self, command: PredictCommand, dataset: Dataset, fit: Fit, q: Floats) -> Task:
+        return Task(
+            dataset,
+            fit,
+            q,
+            self._plan(fit, dataset, len(q)),
+            self.limits.max_neighbor_entries if "neighbors" in command.include else None,
+            "diagnostics" in command.include,
+        )
+
+    def _plan(self, fit: Fit, dataset: Dataset, m: int) -> Plan:
+        return self._choose(fit, n=dataset.n_rows, m=m, d=dataset.n_features, t=dataset.n_targets)
+
+    def _drop(self, dataset: Dataset) -> None:
+        """Make every worker forget a version that is not the present one."""
+        is_there = self._store.has(dataset.id)
+        for worker in self._workers.values():
+            if is_there:
+                worker.supersede(dataset)
+            else:
                 worker.forget(dataset.id)
-        return Answer(dataset, fit, prediction, plan, time.monotonic() - started)
 
-    def _checked_queries(self, queries: Floats, dataset: Dataset) -> Floats:
-        q = as_columns(queries, "/queries")
-        if q.shape[1] != dataset.n_features:
-            hint = (
-                " For one query, wrap it in another pair of brackets."
-                if queries.ndim == 1 and len(queries) == dataset.n_features
-                else ""
-            )
-            raise InvalidInput.at(
-                "/queries",
-                f"The queries have {q.shape[1]} features, but the dataset has "
-                f"{dataset.n_features} ({', '.join(dataset.feature_names[:8])}); "
-                f"send as many.{hint}",
-            )
-        if len(q) > self.limits.max_queries:
-            raise InvalidInput.at(
-                "/queries",
-                f"There are {len(q)} queries, more than the {self.limits.max_queries} that one "
-                "request may have; send them in several.",
-            )
-        return q
 
-    def _check_columns(self, dataset: Dataset) -> None:
-        for pointer, kind, number, limit in (
-            ("/x", "features", dataset.n_features, self.limits.max_features),
-            ("/y", "targets", dataset.n_targets, self.limits.max_targets),
-        ):
-            if number > limit:
-                raise InvalidInput.at(
-                    pointer,
-                    f"There are {number} {kind}, more than the {limit} that a dataset may have.",
-                )
+def _appended(old: Dataset, x: Floats, y: Floats) -> Dataset:
+    """Return the next version, with the number of rows that its trees are built over."""
+    new = old.appended(x, y)
+    return replace(new, indexed_rows=indexed_after_append(old.indexed_rows, new.n_rows))
+
+
+def _answer(task: Task, computed: Computed, started: float) -> Answer:
+    queue_s = time.monotonic() - started - computed.compute_s
+    return Answer(
+        task.dataset, task.fit, computed.prediction, task.plan, queue_s, computed.compute_s
+    )

@@ -2,6 +2,10 @@
 
 from dataclasses import dataclass
 
+from service.domain.arrays import Floats
+from service.domain.dataset import Dataset, as_columns
+from service.domain.errors import InvalidInput
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -17,6 +21,7 @@ class Limits:
         max_timeout_s: The most that a prediction may ask for.
         memory_budget_bytes: All datasets together.
         max_pending_requests: Predictions under way or waiting.
+        max_batch_rows: Queries of several requests that are computed together; 1: none are.
     """
 
     max_body_bytes: int = 256 * 2**20
@@ -28,3 +33,56 @@ class Limits:
     max_timeout_s: float = 300.0
     memory_budget_bytes: int = 2**32
     max_pending_requests: int = 2_000
+    max_batch_rows: int = 8_192
+
+
+def check_columns(limits: Limits, *, features: int, targets: int, parent: str = "") -> None:
+    """Check that a dataset has no more columns than the limits allow.
+
+    Args:
+        limits: What is taken.
+        features: Columns of x.
+        targets: Columns of y.
+        parent: JSON pointer to what holds x and y.
+
+    Raises:
+        InvalidInput: It has more.
+    """
+    for name, kind, number, limit in (
+        ("x", "features", features, limits.max_features),
+        ("y", "targets", targets, limits.max_targets),
+    ):
+        if number > limit:
+            raise InvalidInput.at(
+                f"{parent}/{name}",
+                f"There are {number:,} {kind}, and the limit is {limit:,} (max_{kind} in /limits); "
+                "send fewer columns.",
+            )
+
+
+def checked_queries(queries: Floats, dataset: Dataset, limits: Limits) -> Floats:
+    """Return the queries, (m, d), finite, as many as may be and as wide as the dataset.
+
+    Raises:
+        InvalidInput: They are not.
+    """
+    q = as_columns(queries, "/queries")
+    if q.shape[1] != dataset.n_features:
+        hint = (
+            " For one query, wrap it in another pair of brackets."
+            if queries.ndim == 1 and len(queries) == dataset.n_features
+            else ""
+        )
+        raise InvalidInput.at(
+            "/queries",
+            f"The queries have {q.shape[1]} features, but the dataset has "
+            f"{dataset.n_features} ({', '.join(dataset.feature_names[:8])}); "
+            f"send as many.{hint}",
+        )
+    if len(q) > limits.max_queries:
+        raise InvalidInput.at(
+            "/queries",
+            f"There are {len(q):,} queries, more than the {limits.max_queries:,} that "
+            "one request may have (max_queries in /limits); send them in several.",
+        )
+    return q

@@ -1,17 +1,17 @@
 """One prediction as a unit of work, the same wherever it runs."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import NamedTuple
 
 import numpy as np
 
-from service.backends.base import Backend, Resident
+from service.backends.base import Backend, Resident, Search
 from service.domain.arrays import Floats
 from service.domain.dataset import LARGEST_VALUE, Dataset
-from service.domain.errors import DeadlineExceeded, InvalidInput
-from service.domain.prediction import Prediction, Status, concatenated, issues_where
+from service.domain.errors import InvalidInput
+from service.domain.prediction import Issue, Prediction, Status, concatenated, issues_where
+from service.engine.plan import Plan
 from service.engine.prepared import Prepared
 from service.engine.workers.base import Task
 from service.estimators import kriging, local_polynomial, nadaraya_watson, neighbors
@@ -21,18 +21,13 @@ from service.estimators.fits import (
     Knn,
     Kriging,
     LocalPolynomial,
+    Metric,
     NadarayaWatson,
     metric_scale,
     rows_listed,
 )
+from service.estimators.kriging_system import Solver
 from service.estimators.reach import LEAST_BANDWIDTH, check_entries
-
-T = TypeVar("T")
-
-PORTION_S = 0.05
-"""Computing time between two looks at the clock."""
-
-FIRST_PORTION = 16
 
 LARGEST_BANDWIDTH = 1e20
 """In ranges of the data. There, all weights are equal to rounding; beyond, z⁴ would underflow."""
@@ -52,12 +47,14 @@ class PreparedRows:
         scale: What the features were divided by, (d,), or None.
         low: Smallest value of each feature, scaled, (d,).
         high: Largest value of each feature, scaled, (d,).
+        extent: The widest range of a feature, scaled.
     """
 
     resident: Resident
     scale: Floats | None
     low: Floats
     high: Floats
+    extent: float
 
     @property
     def nbytes(self) -> int:
@@ -65,80 +62,21 @@ class PreparedRows:
         return self.resident.nbytes + (self.resident.x.nbytes if self.scale is not None else 0)
 
 
-class Portions:
-    """How many queries come next: few at first, then as many as take `PORTION_S`.
+class RowsPart(NamedTuple):
+    """The prepared rows that fits share, as a part of a dataset."""
 
-    What a query costs depends on the data (a thousand rows at one place, say), so no plan can know
-    it. A query's bits do not depend on its portion.
-
-    Args:
-        m: Queries in all.
-        largest: The most at once.
-    """
-
-    def __init__(self, m: int, largest: int) -> None:
-        self._m = m
-        self._largest = largest
-        self._size = min(FIRST_PORTION, largest)
-        self._start = 0
-
-    @property
-    def has_more(self) -> bool:
-        """True while queries are left."""
-        return self._start < self._m
-
-    def next(self) -> slice:
-        """Return the next portion."""
-        part = slice(self._start, min(self._start + self._size, self._m))
-        self._start = part.stop
-        return part
-
-    def took(self, part: slice, seconds: float) -> None:
-        """Learn from how long a portion took."""
-        fitting = (part.stop - part.start) * PORTION_S / max(seconds, 1e-6)
-        self._size = max(1, min(int(fitting), 4 * self._size, self._largest))
+    backend: str
+    metric: Metric
+    search: Search
 
 
-class SerialBlocks:
-    """Runs the blocks of a task one after the other, and stops when its time is over.
+class SolutionPart(NamedTuple):
+    """The solved system of a kriging fit, as a part of a dataset."""
 
-    Args:
-        deadline: On the clock of `time.monotonic`.
-        cancelled: Asked between two blocks; True ends the task like a deadline.
-    """
-
-    def __init__(self, deadline: float, cancelled: Callable[[], bool] | None = None) -> None:
-        self._deadline = deadline
-        self._cancelled = cancelled
-
-    def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
-        """Return what `work` gives for each slice of at most block_size queries, in order."""
-        parts = []
-        portions = Portions(m, block_size)
-        while portions.has_more:
-            self.check()
-            part = portions.next()
-            started = time.monotonic()
-            parts.append(work(part))
-            portions.took(part, time.monotonic() - started)
-        return parts
-
-    def inside(self) -> "SerialBlocks":
-        """Return blocks on the same clock for use inside of a slice."""
-        return SerialBlocks(self._deadline, self._cancelled)
-
-    def check(self) -> None:
-        """Raise `DeadlineExceeded` if the time of the task is over."""
-        if time.monotonic() > self._deadline or (self._cancelled and self._cancelled()):
-            raise too_late()
-
-
-def too_late() -> DeadlineExceeded:
-    """Return the error for a task whose time is over."""
-    return DeadlineExceeded(
-        "The prediction took longer than its time: send fewer queries, a larger timeout_s, or a "
-        "fit that looks at fewer rows (n_neighbors)."
-    )
+    backend: str
+    fit: Kriging
+    search: Search
+    solver: Solver | None
 
 
 def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> Prediction:
@@ -155,26 +93,45 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
         InvalidInput: The fit cannot be made on these rows.
     """
     blocks.check()
-    dataset, metric = task.dataset, task.fit.metric
-    rows = cache.get(
-        dataset,
-        (backend.name, metric),
-        lambda: _prepare_rows(dataset, metric_scale(metric, dataset.x), backend),
-        blocks.check,
+    rows = prepared_rows(
+        task.dataset, task.fit.metric, task.plan.search, backend, cache, blocks.check
     )
     q = task.q if rows.scale is None else _scaled(task.q, rows.scale)
     fit = _bounded_bandwidth(task.fit, rows)
     predict = _within_limit(task, _predictor(task, fit, rows.resident, cache, backend, blocks))
-    prediction = concatenated(blocks(lambda part: predict(q[part]), len(q), task.block_size))
-    outside = np.any((q < rows.low) | (q > rows.high), axis=1)
-    for issue in prediction.issues:
-        # Nothing was extrapolated where there is no answer, and once is enough to say so.
-        if issue.status in (Status.NO_SUPPORT, Status.EXTRAPOLATED):
-            outside[issue.queries] = False
-    return replace(
-        prediction,
-        issues=prediction.issues + issues_where(outside, Status.EXTRAPOLATED, OUTSIDE),
-    )
+    plan = task.plan
+    parts = blocks(lambda part: predict(q[part]), len(q), plan.block_size, plan.first_block)
+    prediction = concatenated(parts)
+    issues = prediction.issues
+    outside = (q < rows.low) | (q > rows.high)
+    if outside.any():
+        queries = np.any(outside, axis=1)
+        for issue in issues:
+            # Nothing was extrapolated where there is no answer, and once is enough to say so.
+            if issue.status in (Status.NO_SUPPORT, Status.EXTRAPOLATED):
+                queries[issue.queries] = False
+        issues += issues_where(queries, Status.EXTRAPOLATED, OUTSIDE)
+    if not issues:
+        return prediction
+    # In an order that does not depend on the blocks, nor on the queries that came with them.
+    return replace(prediction, issues=tuple(sorted(issues, key=_rank)))
+
+
+def _rank(issue: Issue) -> tuple[int, str]:
+    return list(Status).index(issue.status), issue.advice
+
+
+def prepared_rows(
+    dataset: Dataset,
+    metric: Metric,
+    search: Search,
+    backend: Backend,
+    cache: Prepared,
+    check: Callable[[], None],
+) -> PreparedRows:
+    """Return the rows of the dataset in the metric, from the cache or made now."""
+    part = RowsPart(backend.name, metric, search)
+    return cache.get(dataset, part, lambda: _prepare_rows(dataset, part, backend, cache), check)
 
 
 def _scaled(points: Floats, scale: Floats) -> Floats:
@@ -197,14 +154,14 @@ def _scaled(points: Floats, scale: Floats) -> Floats:
 
 def _bounded_bandwidth(fit: Fit, rows: PreparedRows) -> Fit:
     """Return the fit with its bandwidth cut to `LARGEST_BANDWIDTH` ranges of the data."""
-    extent = float(np.max(rows.high - rows.low))
     if (
         isinstance(fit, NadarayaWatson | LocalPolynomial)
         and fit.bandwidth is not None
-        and extent > 0
+        and rows.extent > 0
     ):
-        largest = max(LARGEST_BANDWIDTH * extent, LEAST_BANDWIDTH)
-        return replace(fit, bandwidth=min(fit.bandwidth, largest))
+        largest = max(LARGEST_BANDWIDTH * rows.extent, LEAST_BANDWIDTH)
+        if fit.bandwidth > largest:
+            return replace(fit, bandwidth=largest)
     return fit
 
 
@@ -233,9 +190,29 @@ def _within_limit(
     return counted
 
 
-def _prepare_rows(dataset: Dataset, scale: Floats | None, backend: Backend) -> PreparedRows:
+def solution_part(fit: Kriging, plan: Plan, backend: Backend) -> SolutionPart:
+    """Return the part that holds what is solved for once a fit."""
+    return SolutionPart(backend.name, fit, plan.search, plan.solver)
+
+
+def _prepare_rows(
+    dataset: Dataset, part: RowsPart, backend: Backend, cache: Prepared
+) -> PreparedRows:
+    scale = metric_scale(part.metric, dataset.x)
     x = dataset.x if scale is None else _scaled(dataset.x, scale)
-    return PreparedRows(backend.load(x, dataset.y), scale, np.min(x, axis=0), np.max(x, axis=0))
+    low, high = np.min(x, axis=0), np.max(x, axis=0)
+    indexed_rows: int | None = dataset.indexed_rows
+    base = cache.earlier(dataset, part)
+    if part.metric == "standardized":
+        indexed_rows = base = None  # appended rows change the scale of all
+    resident = backend.load(
+        x,
+        dataset.y,
+        part.search,
+        indexed_rows=indexed_rows,
+        base=base.resident if isinstance(base, PreparedRows) else None,
+    )
+    return PreparedRows(resident, scale, low, high, float(np.max(high - low)))
 
 
 def _predictor(
@@ -259,8 +236,8 @@ def _predictor(
         case Kriging():
             coefficients = cache.get(
                 task.dataset,
-                (backend.name, fit),
-                lambda: kriging.prepare(rows, fit, blocks),
+                solution_part(fit, task.plan, backend),
+                lambda: kriging.prepare(rows, fit, task.plan.solver, blocks),
                 blocks.check,
             )
             return lambda q: kriging.predict(

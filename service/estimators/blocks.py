@@ -12,8 +12,12 @@ class Blocks(Protocol):
     A call raises `DeadlineExceeded` between two slices once the time of the task is over.
     """
 
-    def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
+    def __call__(
+        self, work: Callable[[slice], T], m: int, block_size: int, first: int = ...
+    ) -> list[T]:
         """Return what `work` gives for each slice of at most block_size queries, in order.
+
+        The first slice has at most `first` queries, and others follow the clock.
 
         `work` must not call the same blocks: it may hold the last free core. See `inside`.
         """

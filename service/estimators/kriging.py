@@ -14,10 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError
-from scipy.linalg.lapack import dpotrf, dpotrs
 
-from service.backends.base import Nearest, Resident
+from service.backends.base import Expansion, Resident
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 from service.domain.prediction import (
@@ -31,7 +29,8 @@ from service.domain.prediction import (
 from service.estimators.blocks import Blocks
 from service.estimators.fits import Kriging
 from service.estimators.kernels import covariance, distances
-from service.estimators.kriging_system import LARGEST_JITTER, LEAST_JITTER, System, solve_system
+from service.estimators.kriging_system import Solver, System, solve_system
+from service.estimators.local_kriging import nearest_weights
 from service.estimators.ordered import ordered_sum
 
 FAINT_CORRELATION = 0.01
@@ -62,19 +61,20 @@ class Coefficients:
     """What a fit keeps between predictions.
 
     Attributes:
-        system: The solved system of a fit over all rows; None for a fit over the nearest rows.
+        solved: The system of a fit over all rows and the surface that it gives, K(·, x) a; None
+            for a fit over the nearest rows.
     """
 
-    system: System | None
+    solved: tuple[System, Expansion] | None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.system.nbytes if self.system is not None else 0
+        return sum(part.nbytes for part in self.solved) if self.solved is not None else 0
 
 
-def prepare(rows: Resident, fit: Kriging, blocks: Blocks) -> Coefficients:
-    """Return the coefficients of the fit.
+def prepare(rows: Resident, fit: Kriging, solver: Solver | None, blocks: Blocks) -> Coefficients:
+    """Return the coefficients of the fit; a fit over the nearest rows has no solver.
 
     Raises:
         InvalidInput: alpha is 0 and two rows lie at one place: no surface passes through both.
@@ -86,7 +86,10 @@ def prepare(rows: Resident, fit: Kriging, blocks: Blocks) -> Coefficients:
         _check_duplicates(rows.x)
     if fit.n_neighbors is not None:
         return Coefficients(None)
-    return Coefficients(solve_system(rows, fit.kernel, fit.length_scale, fit.alpha, blocks))
+    if solver is None:
+        raise TypeError("a fit over all rows needs a solver")
+    system = solve_system(rows, fit.kernel, fit.length_scale, fit.alpha, solver, blocks)
+    return Coefficients((system, rows.expansion(fit.kernel, fit.length_scale, system.solution)))
 
 
 def predict(
@@ -112,15 +115,16 @@ def predict(
 
     Cost a query: O(n) over all rows; O(k³) over k neighbours.
     """
-    system = coefficients.system
-    if system is None:
+    if coefficients.solved is None:
         return _predict_nearest(
             rows, fit, q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
         )
+    system, surface = coefficients.solved
     m, n = len(q), len(rows.x)
     report = system.report
-    mean = rows.product(q, fit.kernel, fit.length_scale, system.solution)
-    issues = _far_issue(fit, rows.nearest(q, 1))
+    sums = surface.at(q)
+    mean = sums.values
+    issues = _far_issue(fit, sums.nearest_distance)
     neighbors = None
     if neighbor_limit is not None:
         neighbors = _weights_of_all(rows, fit, system, q, blocks)
@@ -147,15 +151,9 @@ def _predict_nearest(
     """Solve the k × k system of each query's nearest rows for its weights."""
     m, k = len(q), fit.n_neighbors or 0
     found = rows.nearest(q, k)
-    weights = np.empty((m, k))
-    jitters = np.zeros(m)
-    for i in range(m):
-        near = rows.x[found.rows[i]]
-        matrix = covariance(fit.kernel, distances(near, near), fit.length_scale)
-        goal = covariance(fit.kernel, found.distances[i], fit.length_scale)
-        weights[i], jitters[i] = _solve_small(matrix, fit.alpha, goal)
+    weights, jitters = nearest_weights(rows.x, q, found.rows, fit)
     mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
-    issues = _far_issue(fit, found)
+    issues = _far_issue(fit, found.distances[:, 0])
     for jitter in sorted(set(jitters[jitters > 0])):
         issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
     return Prediction(
@@ -171,20 +169,6 @@ def _predict_nearest(
         ),
         diagnostics=_diagnostics(m, k) if diagnostics else None,
     )
-
-
-def _solve_small(matrix: Floats, alpha: float, goal: Floats) -> tuple[Floats, float]:
-    """Return (K + αI)⁻¹ k(x) and the jitter that was needed; 0 as a rule."""
-    jitter = 0.0
-    while jitter <= LARGEST_JITTER:
-        damped = matrix + (alpha + jitter) * np.eye(len(matrix))
-        factor, failed = dpotrf(damped, lower=1, clean=0, overwrite_a=1)
-        if not failed:
-            weights, _ = dpotrs(factor, goal, lower=1)
-            if np.isfinite(weights).all():
-                return np.asarray(weights), jitter
-        jitter = max(10.0 * jitter, LEAST_JITTER)
-    raise LinAlgError("covariances with 1e-4 on their diagonal are not positive definite")
 
 
 def _weights_of_all(
@@ -213,8 +197,8 @@ def _is_off(neighbors: Neighbors, y: Floats, mean: Floats) -> NDArray[np.bool_]:
     return np.asarray(np.any(np.abs(sums - mean) > RESIDUAL_TOLERANCE * sizes, axis=1))
 
 
-def _far_issue(fit: Kriging, found: Nearest) -> tuple[Issue, ...]:
-    nearest = covariance(fit.kernel, found.distances[:, 0], fit.length_scale)
+def _far_issue(fit: Kriging, nearest_distance: Floats) -> tuple[Issue, ...]:
+    nearest = covariance(fit.kernel, nearest_distance, fit.length_scale)
     return issues_where(nearest < FAINT_CORRELATION, Status.EXTRAPOLATED, FAR)
 
 

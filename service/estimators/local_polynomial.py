@@ -22,7 +22,7 @@ from service.backends.base import Moments, Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.prediction import Issue, Neighbors, Prediction, Status, issues_where
 from service.estimators.fits import LocalPolynomial
-from service.estimators.local_system import LocalSystem, solve
+from service.estimators.local_system import LocalSystem, fill_values, solve
 from service.estimators.reach import (
     FAR_BANDWIDTHS,
     Reach,
@@ -80,12 +80,11 @@ def predict(
     moments = reach.moments(rows, q, fit.degree)
     system = solve(moments, q.shape[1], fit.degree, fit.ridge)
     _refine(system, rows, reach, q, moments, fit)
-    mean = _values(moments, system)
-    supported = moments.count > 0
-    mean[~supported] = np.nan
+    mean = np.empty((len(q), rows.y.shape[1]))
+    fill_values(moments.gram, moments.rhs, moments.count, system.v, mean)
     return Prediction(
         mean,
-        issues=_issues(fit, supported, system, reach),
+        issues=_issues(fit, moments.count > 0, system, reach),
         neighbors=None
         if neighbor_limit is None
         else _equivalent_kernel(rows, fit, reach, q, moments, system, neighbor_limit),
@@ -116,10 +115,10 @@ def _refine(
     # A penalty on a quadratic depends on its centre: with a ridge it stays at the query.
     if fit.degree == 0 or (fit.degree == 2 and fit.ridge > 0):
         return
+    if not (system.off_center > OFF_CENTER).any():
+        return
     d = q.shape[1]
-    far = np.flatnonzero(
-        (system.off_center > OFF_CENTER) & (moments.count > 1) & (reach.bandwidth > 0)
-    )
+    far = np.flatnonzero((system.off_center > OFF_CENTER) & (moments.count > 1))
     if not far.size:
         return
     offset = moments.gram[far, 0, 1 : 1 + d] / moments.gram[far, 0, 0, None]
@@ -130,26 +129,17 @@ def _refine(
         about_mean, d, fit.degree, fit.ridge, target=monomials(target, fit.degree), offset=offset
     )
     moments.gram[far], moments.rhs[far] = about_mean.gram, about_mean.rhs
+    moments.radius[far] = about_mean.radius
     system.replace_at(far, anew, center)
-
-
-def _values(moments: Moments, system: LocalSystem) -> Floats:
-    """Return ȳ + vᵀ Σ w̃ (φ_i - φ̄) y_i, (m, t); queries without support get 0."""
-    weight = np.where(moments.count > 0, moments.gram[:, 0, 0], 1.0)
-    mean_y = moments.rhs[:, 0, :] / weight[:, None]
-    value = mean_y.copy()
-    for a in range(1, moments.gram.shape[1]):
-        phi_y = moments.rhs[:, a, :] / weight[:, None]
-        phi_bar = moments.gram[:, 0, a] / weight
-        value += system.v[:, a - 1, None] * (phi_y - phi_bar[:, None] * mean_y)
-    return value
 
 
 def _issues(
     fit: LocalPolynomial, supported: NDArray[np.bool_], system: LocalSystem, reach: Reach
 ) -> tuple[Issue, ...]:
-    issues = issues_where(~supported, Status.NO_SUPPORT, NO_SUPPORT)
-    if fit.degree > 0:
+    issues: tuple[Issue, ...] = ()
+    if not supported.all():
+        issues += issues_where(~supported, Status.NO_SUPPORT, NO_SUPPORT)
+    if ((system.degree < fit.degree) | system.is_flat).any():
         alone = supported & (system.degree == 0)
         flat = supported & system.is_flat & ~alone
         lower = supported & (system.degree < fit.degree) & ~alone & ~flat

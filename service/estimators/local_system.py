@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from service.backends.base import Moments, monomial_count
+from service.backends.base import Moments
 from service.domain.arrays import Floats, Rows
 
 LEAST_PIVOT = 1e-10
@@ -76,99 +76,134 @@ def solve(
         offset: Mean of the rows about the query in bandwidths, (m, d), if φ is not centred there.
     """
     m, p = moments.gram.shape[:2]
-    weight = np.where(moments.count > 0, moments.gram[:, 0, 0], 1.0)
-    phi_bar = moments.gram[:, 0, 1:] / weight[:, None]
-    covariance = moments.gram[:, 1:, 1:] / weight[:, None, None]
-    covariance = covariance - phi_bar[:, :, None] * phi_bar[:, None, :]
-    goal = -phi_bar if target is None else target[:, 1:] - phi_bar
-    variance = np.ascontiguousarray(np.einsum("maa->ma", covariance))
-    linear = slice(0, d) if degree > 0 else slice(0, 0)
     system = LocalSystem(
         v=np.zeros((m, p - 1)),
         degree=np.zeros(m, dtype=np.int64),
         is_flat=np.zeros(m, dtype=np.bool_),
-        off_center=_off_center(phi_bar[:, linear], variance[:, linear]),
+        off_center=np.zeros(m),
         center=np.full((m, d), np.nan),
     )
-    open_queries = np.flatnonzero(moments.count > 0)
-    distance = phi_bar if offset is None else _offset_of_all(offset, p - 1)
-    is_constant = variance <= LEAST_VARIANCE * distance * distance
-    for lower in range(degree, 0, -1):
-        size = monomial_count(d, lower) - 1
-        v = np.empty((len(open_queries), size))
-        solved = np.empty(len(open_queries), dtype=np.bool_)
-        _cholesky_solve(
-            np.ascontiguousarray(covariance[open_queries, :size, :size]),
-            np.ascontiguousarray(goal[open_queries, :size]),
-            _penalty(variance[open_queries, :size], ridge),
-            np.ascontiguousarray(is_constant[open_queries, :size]),
-            v,
-            solved,
-        )
-        done = open_queries[solved]
-        system.v[done, :size] = v[solved]
-        system.degree[done] = lower
-        open_queries = open_queries[~solved]
-    if degree > 0 and open_queries.size:
-        _solve_where_spanned(system, open_queries, covariance, goal, is_constant, d)
+    if degree == 0:
+        return system
+    is_open = np.zeros(m, dtype=np.bool_)
+    _solve_block(
+        moments.gram,
+        moments.count,
+        np.zeros((m, 0)) if target is None else target,
+        np.zeros((m, 0)) if offset is None else offset,
+        d,
+        degree,
+        ridge,
+        system.v,
+        system.degree,
+        system.off_center,
+        is_open,
+    )
+    if is_open.any():
+        for i in np.flatnonzero(is_open):
+            _solve_where_spanned(
+                system,
+                int(i),
+                moments.gram[i],
+                None if target is None else target[i],
+                None if offset is None else offset[i],
+                d,
+            )
     return system
 
 
-def _off_center(phi_bar: Floats, variance: Floats) -> Floats:
-    ratio = np.full(phi_bar.shape, np.inf)
-    with np.errstate(over="ignore"):  # infinitely far off its rows is far off
-        np.divide(phi_bar * phi_bar, variance, out=ratio, where=variance > 0)
-    ratio[(variance <= 0) & (phi_bar == 0)] = 0.0
-    return np.asarray(np.max(ratio, axis=1, initial=0.0))
+@njit(nogil=True, cache=True, error_model="numpy")
+def _solve_block(
+    gram: Floats,
+    count: Rows,
+    target: Floats,
+    offset: Floats,
+    d: int,
+    degree: int,
+    ridge: float,
+    v: Floats,
+    used_degree: Rows,
+    off_center: Floats,
+    is_open: NDArray[np.bool_],
+) -> None:
+    """Solve each query for the highest degree that its rows determine.
+
+    Fills v, the degree used, max_j φ̄_j² / C_jj, and which queries not even degree 1 could be
+    solved for. An empty target or offset stands for None.
+    """
+    slopes = gram.shape[1] - 1
+    phi_bar, goal, scale = np.empty(slopes), np.empty(slopes), np.empty(slopes)
+    covariance, lower = np.empty((slopes, slopes)), np.empty((slopes, slopes))
+    is_constant = np.empty(slopes, dtype=np.bool_)
+    for query in range(gram.shape[0]):
+        if count[query] == 0:
+            continue
+        _center(gram, query, target, offset, d, phi_bar, covariance, goal, is_constant)
+        for j in range(d):
+            mean_sq, variance = phi_bar[j] * phi_bar[j], covariance[j, j]
+            ratio = mean_sq / variance if variance > 0.0 else np.inf
+            if variance <= 0.0 and mean_sq == 0.0:
+                ratio = 0.0
+            off_center[query] = max(off_center[query], ratio)
+        is_open[query] = True
+        for lower_degree in range(degree, 0, -1):
+            size = slopes if lower_degree == 2 else d
+            trace = 0.0
+            for a in range(size):
+                trace += covariance[a, a]
+            penalty = ridge * trace / size
+            if _factorise(covariance, penalty, is_constant, size, scale, lower):
+                _substitute(lower, scale, goal, size, v, query)
+                used_degree[query] = lower_degree
+                is_open[query] = False
+                break
 
 
-def _offset_of_all(offset: Floats, columns: int) -> Floats:
-    """Return the offsets of the linear monomials, with their largest for the quadratic ones."""
-    largest = np.max(np.abs(offset), axis=1, keepdims=True)
-    rest = np.repeat(largest * largest, columns - offset.shape[1], axis=1)
-    return np.concatenate([offset, rest], axis=1)
-
-
-def _penalty(variance: Floats, ridge: float) -> Floats:
-    """Return r, ρ times the mean variance, (m,)."""
-    if ridge == 0:
-        return np.zeros(len(variance))
-    trace = np.zeros(len(variance))
-    for a in range(variance.shape[1]):
-        trace += variance[:, a]
-    return np.asarray(ridge * trace / variance.shape[1])
-
-
-@njit(nogil=True, cache=True)
-def _cholesky_solve(
+@njit(nogil=True, cache=True, error_model="numpy")
+def _center(
+    gram: Floats,
+    query: int,
+    target: Floats,
+    offset: Floats,
+    d: int,
+    phi_bar: Floats,
     covariance: Floats,
     goal: Floats,
-    penalty: Floats,
     is_constant: NDArray[np.bool_],
-    solution: Floats,
-    solved: NDArray[np.bool_],
 ) -> None:
-    """Fill the solutions (m, slopes), and where every pivot was large enough."""
-    slopes = goal.shape[1]
-    scale, lower = np.empty(slopes), np.empty((slopes, slopes))
-    for query in range(goal.shape[0]):
-        solved[query] = _factorise(
-            covariance[query], penalty[query], is_constant[query], scale, lower
-        )
-        if solved[query]:
-            _substitute(lower, scale, goal[query], solution[query])
+    """Fill φ̄, C, φ(x) - φ̄ and which monomials are constant, from the sums of one query."""
+    slopes = phi_bar.shape[0]
+    weight, largest = gram[query, 0, 0], 0.0
+    for j in range(offset.shape[1]):
+        largest = max(largest, abs(offset[query, j]))
+    for a in range(slopes):
+        phi_bar[a] = gram[query, 0, 1 + a] / weight
+        goal[a] = -phi_bar[a] if target.shape[1] == 0 else target[query, 1 + a] - phi_bar[a]
+        for b in range(a + 1):
+            covariance[a, b] = gram[query, 1 + a, 1 + b] / weight - phi_bar[a] * phi_bar[b]
+            covariance[b, a] = covariance[a, b]
+        distance = phi_bar[a]
+        if offset.shape[1] > 0:
+            # The quadratic monomials' lie within the square of the largest offset.
+            distance = offset[query, a] if a < d else largest * largest
+        is_constant[a] = covariance[a, a] <= LEAST_VARIANCE * distance * distance
 
 
 @njit(nogil=True, cache=True)
 def _factorise(
-    covariance: Floats, penalty: float, is_constant: NDArray[np.bool_], scale: Floats, lower: Floats
+    covariance: Floats,
+    penalty: float,
+    is_constant: NDArray[np.bool_],
+    size: int,
+    scale: Floats,
+    lower: Floats,
 ) -> bool:
-    """Fill the deviations and the Cholesky factor of the correlations, if they have one.
+    """Fill the deviations and the Cholesky factor of the first correlations, if they have one.
 
     Their diagonal is 1, so a pivot is the share of a monomial's variance that the earlier ones do
     not explain.
     """
-    for a in range(scale.shape[0]):
+    for a in range(size):
         variance = covariance[a, a] + penalty
         if variance <= 0.0 or (is_constant[a] and penalty == 0.0):
             return False
@@ -187,42 +222,72 @@ def _factorise(
 
 
 @njit(nogil=True, cache=True)
-def _substitute(lower: Floats, scale: Floats, goal: Floats, solution: Floats) -> None:
+def _substitute(
+    lower: Floats, scale: Floats, goal: Floats, size: int, v: Floats, query: int
+) -> None:
     """Fill the solution, forwards through the factor and backwards through its transpose."""
-    slopes = scale.shape[0]
-    for a in range(slopes):
+    for a in range(size):
         value = goal[a] / scale[a]
         for c in range(a):
-            value -= lower[a, c] * solution[c]
-        solution[a] = value / lower[a, a]
-    for a in range(slopes - 1, -1, -1):
-        value = solution[a]
-        for c in range(a + 1, slopes):
-            value -= lower[c, a] * solution[c]
-        solution[a] = value / lower[a, a]
-    for a in range(slopes):
-        solution[a] /= scale[a]
+            value -= lower[a, c] * v[query, c]
+        v[query, a] = value / lower[a, a]
+    for a in range(size - 1, -1, -1):
+        value = v[query, a]
+        for c in range(a + 1, size):
+            value -= lower[c, a] * v[query, c]
+        v[query, a] = value / lower[a, a]
+    for a in range(size):
+        v[query, a] /= scale[a]
 
 
 def _solve_where_spanned(
     system: LocalSystem,
-    queries: Rows,
-    covariance: Floats,
-    goal: Floats,
-    is_constant: NDArray[np.bool_],
+    i: int,
+    gram: Floats,
+    target: Floats | None,
+    offset: Floats | None,
     d: int,
 ) -> None:
-    """Solve degree 1 by the pseudo-inverse of the correlations, for the few queries left."""
-    for i in queries:
-        block = covariance[i, :d, :d]
-        variance = np.diag(block)
-        varies = np.flatnonzero(~is_constant[i, :d] & (variance > 0))
-        system.is_flat[i] = True
-        if not varies.size:
-            continue
-        scale = np.sqrt(variance[varies])
-        values, vectors = np.linalg.eigh(block[np.ix_(varies, varies)] / np.outer(scale, scale))
-        spanned = values > LEAST_PIVOT * len(varies)
-        rotated = vectors[:, spanned].T @ (goal[i, varies] / scale)
-        system.v[i, varies] = (vectors[:, spanned] @ (rotated / values[spanned])) / scale
-        system.degree[i] = 1
+    """Solve degree 1 for one query by the pseudo-inverse of the correlations."""
+    phi_bar, goal, is_constant = np.empty(d), np.empty(d), np.empty(d, dtype=np.bool_)
+    block = np.empty((d, d))
+    no_columns = np.zeros((1, 0))
+    _center(
+        np.ascontiguousarray(gram[None, : 1 + d, : 1 + d]),
+        0,
+        no_columns if target is None else target[None, : 1 + d].copy(),
+        no_columns if offset is None else offset[None],
+        d,
+        phi_bar,
+        block,
+        goal,
+        is_constant,
+    )
+    variance = np.diag(block)
+    varies = np.flatnonzero(~is_constant & (variance > 0))
+    system.is_flat[i] = True
+    if not varies.size:
+        return
+    scale = np.sqrt(variance[varies])
+    values, vectors = np.linalg.eigh(block[np.ix_(varies, varies)] / np.outer(scale, scale))
+    spanned = values > LEAST_PIVOT * len(varies)
+    rotated = vectors[:, spanned].T @ (goal[varies] / scale)
+    system.v[i, varies] = (vectors[:, spanned] @ (rotated / values[spanned])) / scale
+    system.degree[i] = 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_values(gram: Floats, rhs: Floats, count: Rows, v: Floats, mean: Floats) -> None:
+    """Fill mean (m, t) with ȳ + vᵀ Σ w̃ (φ_i - φ̄) y_i; NaN where no row carries weight."""
+    for query in range(mean.shape[0]):
+        weight = gram[query, 0, 0]
+        for c in range(mean.shape[1]):
+            if count[query] == 0:
+                mean[query, c] = np.nan
+                continue
+            mean_y = rhs[query, 0, c] / weight
+            value = mean_y
+            for a in range(v.shape[1]):
+                phi_bar, phi_y = gram[query, 0, 1 + a] / weight, rhs[query, 1 + a, c] / weight
+                value += v[query, a] * (phi_y - phi_bar * mean_y)
+            mean[query, c] = value

@@ -9,9 +9,10 @@ Sources: Stone (1977), Annals of Statistics 5(4), 595-620; Shepard (1968), ACM '
 """
 
 import numpy as np
+from numba import njit
 
 from service.backends.base import Resident
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, Rows
 from service.domain.prediction import Diagnostics, Neighbors, Prediction
 from service.estimators.fits import Knn
 from service.estimators.ordered import ordered_sum
@@ -33,23 +34,26 @@ def predict(
     """
     m, k = len(q), fit.n_neighbors
     found = rows.nearest(q, k)
-    w = _weights(found.distances) if fit.weights == "distance" else np.ones((m, k))
-    total = ordered_sum(w)
-    weights = w / total[:, None]
-    mean = ordered_sum(w[:, :, None] * rows.y[found.rows]) / total[:, None]
+    y = rows.y.view()
+    y.flags.writeable = False  # always, since Numba compiles a variant for each
+    mean, weights = np.empty((m, y.shape[1])), np.empty((m, k))
+    _average(found.distances, found.rows, y, fit.weights == "distance", mean, weights)
+    if neighbor_limit is None and not diagnostics:
+        return Prediction(mean)
     carries = weights > 0
+    support = carries.sum(axis=1).astype(np.int64)
     return Prediction(
         mean,
         neighbors=None
         if neighbor_limit is None
         else Neighbors(
-            offsets=np.concatenate([[0], np.cumsum(carries.sum(axis=1))]).astype(np.int64),
+            offsets=np.concatenate([[0], np.cumsum(support)]).astype(np.int64),
             rows=found.rows[carries],
             distances=found.distances[carries],
             weights=weights[carries],
         ),
         diagnostics=Diagnostics(
-            support=carries.sum(axis=1).astype(np.int64),
+            support=support,
             effective_rows=1.0 / ordered_sum(weights * weights),
             bandwidth=found.distances[:, -1].copy(),
             degree=np.zeros(m, dtype=np.int64),
@@ -59,12 +63,30 @@ def predict(
     )
 
 
-def _weights(distances: Floats) -> Floats:
-    """Return the inverse distances up to a factor a query, 1 for exact hits and 0 beside them.
+@njit(nogil=True, cache=True)
+def _average(
+    distances: Floats, rows: Rows, y: Floats, by_distance: bool, mean: Floats, weights: Floats
+) -> None:
+    """Fill mean (m, t) and weights (m, k), which sum to 1; each sum is added from first to last.
 
-    Scaled by the smallest distance, so that none overflows.
+    Inverse distances are scaled by the smallest, so that none overflows: 1 for exact hits, and 0
+    beside them.
     """
-    smallest = distances[:, :1]
-    exact = distances == 0
-    safe = np.where(exact, 1.0, distances)
-    return np.where(smallest == 0, exact.astype(np.float64), smallest / safe)
+    m, k = distances.shape
+    for query in range(m):
+        smallest = distances[query, 0]
+        total = 0.0
+        for j in range(k):
+            distance = distances[query, j]
+            w = 1.0
+            if by_distance and distance > smallest:
+                w = smallest / distance
+            weights[query, j] = w
+            total += w
+        for c in range(y.shape[1]):
+            weighted = 0.0
+            for j in range(k):
+                weighted += weights[query, j] * y[rows[query, j], c]
+            mean[query, c] = weighted / total
+        for j in range(k):
+            weights[query, j] /= total

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK, Moments, Resident
+from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK, Moments, Nearest, Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Kernel
@@ -28,11 +28,13 @@ class Reach:
         kernel: Weight function.
         bandwidth: h, (m,), positive.
         nearest_distance: For the Gaussian: distance to the nearest row, (m,).
+        found: The nearest rows, as far as they were looked for.
     """
 
     kernel: Kernel
     bandwidth: Floats
     nearest_distance: Floats | None
+    found: Nearest | None
 
     def moments(
         self, rows: Resident, q: Floats, degree: int, center: Floats | None = None
@@ -45,12 +47,14 @@ class Reach:
             degree,
             center=center,
             nearest_distance=self.nearest_distance,
+            found=self.found,
         )
 
     def at(self, queries: Rows) -> "Reach":
         """Return the reach of some of the queries."""
         nearest = None if self.nearest_distance is None else self.nearest_distance[queries]
-        return Reach(self.kernel, self.bandwidth[queries], nearest)
+        found = None if self.found is None else self.found.at(queries)
+        return Reach(self.kernel, self.bandwidth[queries], nearest, found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,13 +85,16 @@ def reach_of(rows: Resident, fit: Smoother, q: Floats) -> Reach:
     gaussian = not fit.kernel.is_compact
     if fit.bandwidth is not None:
         bandwidth = np.full(len(q), fit.bandwidth)
-        nearest = rows.nearest(q, 1).distances[:, 0] if gaussian else None
-        return Reach(fit.kernel, bandwidth, nearest)
+        if not gaussian:
+            return Reach(fit.kernel, bandwidth, None, None)
+        found = rows.nearest(q, 1)
+        return Reach(fit.kernel, bandwidth, found.distances[:, 0].copy(), found)
     if fit.n_neighbors is None:
         raise TypeError("a smoother has a bandwidth or a number of neighbours")
-    found = rows.nearest(q, fit.n_neighbors).distances
-    bandwidth = np.maximum(found[:, -1], LEAST_BANDWIDTH)
-    return Reach(fit.kernel, bandwidth, found[:, 0].copy() if gaussian else None)
+    found = rows.nearest(q, fit.n_neighbors)
+    bandwidth = np.maximum(found.distances[:, -1], LEAST_BANDWIDTH)
+    nearest = found.distances[:, 0].copy() if gaussian else None
+    return Reach(fit.kernel, bandwidth, nearest, found)
 
 
 def weighted_rows(
@@ -100,7 +107,7 @@ def weighted_rows(
     """
     # Before they are listed: where many rows lie at one place, they may be more than memory holds.
     check_entries(int(moments.count.sum()), limit)
-    found = rows.within(q, _listed_radius(reach))
+    found = rows.within(q, _listed_radius(reach, moments))
     queries = np.repeat(np.arange(len(q)), np.diff(found.offsets))
     h = reach.bandwidth[queries]
     if reach.nearest_distance is None:
@@ -124,10 +131,10 @@ def weighted_rows(
     )
 
 
-def _listed_radius(reach: Reach) -> Floats:
+def _listed_radius(reach: Reach, moments: Moments) -> Floats:
     """Return how far rows are listed: without the edge, where all but the uniform kernel are 0."""
     if not reach.kernel.is_compact:
-        return np.full(len(reach.bandwidth), np.inf)
+        return moments.radius
     if reach.kernel is Kernel.UNIFORM:
         return reach.bandwidth
     return np.nextafter(reach.bandwidth, 0.0)

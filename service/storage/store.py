@@ -74,6 +74,10 @@ class DatasetStore:
             raise not_found(dataset_id)
         return entry.dataset
 
+    def has(self, dataset_id: str) -> bool:
+        """Return whether there is a dataset with this id."""
+        return dataset_id in self._entries
+
     def holds(self, dataset: Dataset) -> bool:
         """Return whether this very version is the present one."""
         entry = self._entries.get(dataset.id)

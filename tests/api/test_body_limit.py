@@ -12,6 +12,7 @@ import pytest
 from service.api import limits
 from tests.api.conftest import SMALL_BODY
 from tests.api.problems import problem
+from tests.live import live_client
 
 
 @contextmanager
@@ -192,3 +193,26 @@ def test_a_refused_client_that_stalls_is_let_go(
         started = time.monotonic()
         assert ends(opened)
         assert time.monotonic() - started < 5
+
+
+def test_a_body_of_which_nothing_comes_any_more_is_given_up() -> None:
+    with live_client(body_timeout_s=0.2) as client:
+        for sent in (b"", b"t,z\n1,2\n"):
+            with connection(client) as opened:
+                opened.sendall(request_head("Content-Length: 1000") + sent)
+                started = time.monotonic()
+                status, document = read_answer(opened)
+                assert status == 408
+                assert f"after {len(sent)} bytes" in str(document["detail"])
+                assert ends(opened)
+                assert time.monotonic() - started < 5  # it is not drained either
+
+
+def test_a_body_that_comes_slowly_is_taken() -> None:
+    with live_client(body_timeout_s=0.5) as client, connection(client) as opened:
+        body = b"t,z\n" + b"1,2\n" * 6
+        opened.sendall(request_head(f"Content-Length: {len(body)}"))
+        for start in range(0, len(body), 4):
+            opened.sendall(body[start : start + 4])
+            time.sleep(0.15)  # in all longer than the limit
+        assert read_answer(opened)[0] == 201

@@ -13,6 +13,10 @@ from service.estimators.fits import Auto
 from tests.api.problems import problem
 from tests.live import live_client
 
+JSON = "application/json"
+ARROW = "application/vnd.apache.arrow.stream"
+PROBLEM = "application/problem+json"
+
 DOCUMENT: dict[str, Any] = json.loads(openapi_text())
 OPERATIONS = [
     (method.upper(), path, operation)
@@ -85,22 +89,25 @@ def test_the_operations_are_those_of_the_contract() -> None:
 
 @pytest.mark.parametrize("case", OPERATIONS, ids=named)
 def test_each_operation_is_documented(case: tuple[str, str, dict[str, Any]]) -> None:
-    method, _, operation = case
+    method, path, operation = case
     assert operation["summary"]
     assert operation["description"].endswith(".")
     assert len(operation["tags"]) == 1
     if method == "POST":
-        json_body = operation["requestBody"]["content"]["application/json"]
+        assert operation["requestBody"]["content"].keys() >= {JSON, ARROW}
+        json_body = operation["requestBody"]["content"][JSON]
         assert json_body["examples"]
         assert json_body["schema"]["$ref"]
     for status, response in operation["responses"].items():
         assert response["description"], status
         content = response.get("content", {})
-        expected = "application/problem+json" if int(status) >= 400 else "application/json"
-        assert set(content) <= {expected}, status
-        if expected != "application/json":
-            reference = content[expected]["schema"]["$ref"]
+        if int(status) >= 400:
+            assert set(content) == {PROBLEM}, status
+            reference = content[PROBLEM]["schema"]["$ref"]
             assert reference == "#/components/schemas/ProblemDetails"
+        else:
+            formats = {JSON, ARROW} if path == "/predict" else {JSON}
+            assert set(content) in (formats, set()), status
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
@@ -203,5 +210,5 @@ def assert_same_form(shown: Any, answer: Any, where: str) -> None:
 
 def test_the_documented_statuses_are_those_that_occur(api: httpx.Client) -> None:
     responses = DOCUMENT["paths"]["/predict"]["post"]["responses"]
-    assert {"200", "400", "404", "406", "413", "415", "422", "503", "504"} == set(responses)
+    assert {"200", "400", "404", "406", "408", "413", "415", "422", "503", "504"} == set(responses)
     problem(api.post("/predict", json={}), 422)

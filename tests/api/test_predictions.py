@@ -174,8 +174,24 @@ def test_a_deadline_ends_a_long_prediction(api: httpx.Client) -> None:
 def test_server_timing_names_the_parts(api: httpx.Client) -> None:
     answer = api.post("/predict", json={"dataset_id": "motorcycle", "queries": [15]})
     parts = [part.split(";dur=") for part in answer.headers["server-timing"].split(", ")]
-    assert [name for name, _ in parts] == ["read", "compute", "write"]
+    assert [name for name, _ in parts] == ["read", "queue", "compute", "write"]
     assert all(float(duration) >= 0 for _, duration in parts)
+
+
+def test_every_other_answer_has_its_total_time(api: httpx.Client) -> None:
+    for answer in (
+        api.get("/livez"),
+        api.get("/docs"),
+        api.get("/datasets/motorcycle"),
+        api.head("/limits"),
+        api.get("/nothing"),
+        api.delete("/livez"),
+        api.post("/predict", json={}),
+        api.post("/predict", content=b"", headers={"Content-Type": "text/plain"}),
+    ):
+        name, _, duration = answer.headers["server-timing"].partition(";dur=")
+        assert name == "total"
+        assert float(duration) > 0
 
 
 def test_a_client_that_leaves_cancels_its_prediction(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,8 +12,8 @@ from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from service.api.envelope import Envelope
 from service.api.errors import STATUS_CODES, UnexpectedErrors, install_error_handlers
-from service.api.request_id import RequestIds
 from service.domain.errors import (
     FieldFault,
     InvalidInput,
@@ -35,7 +35,7 @@ def leaves(parent: type[NearfitError]) -> Iterator[type[NearfitError]]:
 
 def answer_to(error: Exception) -> httpx.Response:
     """Return the answer of an endpoint that ends with this error."""
-    app = FastAPI(middleware=[Middleware(RequestIds), Middleware(UnexpectedErrors)])
+    app = FastAPI(middleware=[Middleware(Envelope), Middleware(UnexpectedErrors)])
     install_error_handlers(app)
 
     @app.get("/")

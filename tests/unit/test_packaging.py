@@ -69,7 +69,8 @@ def extras(requirement: str) -> set[str]:
 
 
 def test_the_images_install_as_the_makefile_does() -> None:
-    ((*for_people, requirement),) = install_options(read("Makefile"))
+    (*for_people, requirement), for_benchmarks = install_options(read("Makefile"))
+    assert for_benchmarks == [*for_people, requirement.replace("]", ",bench]")]
     for_people.remove("--editable")
     assert extras(requirement) == {"keops", "dev"}
     installs = {

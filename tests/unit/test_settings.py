@@ -1,14 +1,17 @@
 """Every setting is documented in docs/http.md, and a wrong one is refused in a sentence."""
 
+import logging
+import os
 import re
 from pathlib import Path
 
 import pytest
 
+from service import settings as settings_module
 from service.cli import main
 from service.engine.limits import Limits
 from service.main import limits_of
-from service.settings import Settings
+from service.settings import Settings, keep_compiled_code, prepare_process
 
 PAGE = Path(__file__).parents[2] / "docs" / "http.md"
 ROW = re.compile(r"^\| `NEARFIT_(\w+)` \| (.+?) \| (.+) \|$", re.MULTILINE)
@@ -106,3 +109,73 @@ def test_a_default_above_the_cap_is_refused(
     monkeypatch.setenv("NEARFIT_DEFAULT_TIMEOUT_S", "500")
     assert main(["serve"]) == 2
     assert "default_timeout_s is 500, above max_timeout_s, 300" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("plan", ["", "scan", "tree, cholesky", "low_rank,scan"])
+def test_a_plan_of_known_parts_is_taken(plan: str) -> None:
+    assert Settings(plan=plan).plan == plan
+
+
+@pytest.mark.parametrize(
+    ("plan", "words"),
+    [
+        ("quickest", "send some of tree, scan, cholesky, low_rank, conjugate_gradient"),
+        ("tree,scan", "send one of tree, scan"),
+        ("cholesky,low_rank", "send one of cholesky, low_rank, conjugate_gradient"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(
+    plan: str, words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEARFIT_PLAN", plan)
+    assert main(["serve"]) == 2
+    assert capsys.readouterr().err == f"nearfit: NEARFIT_PLAN is '{plan}': {words}\n"
+
+
+@pytest.fixture
+def _numba_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "")  # put back afterwards
+    monkeypatch.delenv("NUMBA_CACHE_DIR")
+
+
+@pytest.mark.usefixtures("_numba_is_free")
+class TestKeepingCompiledCode:
+    def test_beside_the_sources_where_they_may_be_written(self, tmp_path: Path) -> None:
+        keep_compiled_code(tmp_path)
+        assert "NUMBA_CACHE_DIR" not in os.environ
+        assert list(tmp_path.iterdir()) == []
+
+    def test_else_in_the_cache_folder(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "file").touch()
+        monkeypatch.setattr(settings_module, "PACKAGE", tmp_path / "file")
+        keep_compiled_code(tmp_path / "cache")
+        assert os.environ["NUMBA_CACHE_DIR"] == str(tmp_path / "cache" / "numba")
+        assert (tmp_path / "cache" / "numba").is_dir()
+
+    def test_else_for_this_process_alone_and_it_says_so(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        a_file = tmp_path / "file"
+        a_file.touch()
+        monkeypatch.setattr(settings_module, "PACKAGE", a_file)
+        with caplog.at_level(logging.WARNING):
+            keep_compiled_code(a_file)
+        assert Path(os.environ["NUMBA_CACHE_DIR"]).is_dir()
+        assert "set NEARFIT_CACHE_DIR to a folder that may be written" in caplog.text
+
+    def test_where_the_operator_says(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", "/elsewhere")
+        keep_compiled_code(tmp_path)
+        assert os.environ["NUMBA_CACHE_DIR"] == "/elsewhere"
+
+
+@pytest.mark.usefixtures("_numba_is_free")
+def test_the_process_of_the_engine_has_no_threads_of_a_blas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", {"MKL_NUM_THREADS": "3"})
+    prepare_process(tmp_path)
+    assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
+    assert os.environ["MKL_NUM_THREADS"] == "3"

@@ -9,7 +9,7 @@ from service.api.schemas.base import AnswerModel, Numbers, RequestModel
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import FieldFault, InvalidInput
-from service.engine.limits import Limits
+from service.engine.limits import Limits, check_columns
 
 X_DESCRIPTION = (
     "The rows: a list of n lists of d numbers, or a flat list of n numbers for one feature. "
@@ -69,16 +69,16 @@ class DatasetUpload(InlineDataset):
 
 
 class UploadQuery(BaseModel):
-    """What a CSV file cannot say about itself."""
+    """What a file of columns cannot say about itself."""
 
     model_config = ConfigDict(extra="forbid")
 
     target: list[str] = Field(
         default_factory=list,
-        description="CSV only: the column to predict; once for each of several. Default: the last "
-        "column.",
+        description="CSV and Arrow: the column to predict; once for each of several. Default: the "
+        "last column.",
     )
-    name: str | None = Field(None, description="CSV only: a label for people.")
+    name: str | None = Field(None, description="CSV and Arrow: a label for people.")
 
 
 class PageQuery(BaseModel):
@@ -100,18 +100,9 @@ def checked_dataset(
     name: str | None,
 ) -> Dataset:
     """Return the dataset of these arrays, within the limits of the service."""
-    # The engine checks the same, of a dataset. To make one of ten million columns, each with a
-    # name, takes gigabytes: so they are counted here first.
-    for pointer, kind, found, limit in (
-        ("/x", "features", _width(x), limits.max_features),
-        ("/y", "targets", _width(y), limits.max_targets),
-    ):
-        if found > limit:
-            raise InvalidInput.at(
-                pointer,
-                f"There are {found:,} {kind}, and the limit is {limit:,} (max_{kind} in /limits); "
-                f"send fewer columns.",
-            )
+    # To make a dataset of ten million columns, each with a name, takes gigabytes: so they are
+    # counted before.
+    check_columns(limits, features=_width(x), targets=_width(y))
     return make_dataset(x, y, feature_names=feature_names, target_names=target_names, name=name)
 
 

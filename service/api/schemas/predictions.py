@@ -125,8 +125,13 @@ class PlanItem(AnswerModel):
     """How the service went about it."""
 
     backend: str
-    block_size: int = Field(description="Queries computed between two looks at the clock.")
-    reasons: list[str]
+    search: str = Field(description="How rows are found: `tree` or `scan`.")
+    solver: str | None = Field(
+        description="How the system of kriging over all rows is solved; null for other fits."
+    )
+    precision: str
+    block_size: int = Field(description="The most queries computed between two looks at the clock.")
+    reasons: list[str] = Field(description="Why, a sentence each.")
 
 
 class DiagnosticsItem(AnswerModel):
@@ -148,7 +153,12 @@ class DiagnosticsItem(AnswerModel):
         plan = answer.plan
         return cls(
             plan=PlanItem(
-                backend=plan.backend, block_size=plan.block_size, reasons=list(plan.reasons)
+                backend=plan.backend,
+                search=plan.search,
+                solver=plan.solver,
+                precision=plan.precision,
+                block_size=plan.block_size,
+                reasons=list(plan.reasons),
             ),
             support=found.support,
             effective_rows=found.effective_rows,
@@ -160,7 +170,7 @@ class DiagnosticsItem(AnswerModel):
 class SolverItem(AnswerModel):
     """How the linear system of a kriging fit over all rows was solved."""
 
-    method: str = Field(description="`cholesky` or `conjugate_gradient`.")
+    method: str = Field(description="`cholesky`, `low_rank` or `conjugate_gradient`.")
     iterations: int
     relative_residual: float = Field(description="Of the true residual, computed anew.")
     jitter: float = Field(description="Added to alpha to make the system solvable; 0 as a rule.")

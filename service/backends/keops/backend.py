@@ -10,7 +10,15 @@ from typing import Any, Final, Literal, final
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Search, Within, monomial_count
+from service.backends.base import (
+    Moments,
+    Nearest,
+    Resident,
+    Search,
+    Sums,
+    Within,
+    monomial_count,
+)
 from service.backends.keops import exact, formulas
 from service.backends.keops.library import Library, Report, open_library
 from service.domain.arrays import Floats, as_floats
@@ -19,6 +27,9 @@ from service.domain.kernels import Covariance, Kernel
 SHUFFLE_SEED = 7
 """KeOps' arg-min takes up to twenty times as long where rows come in the order of their distance,
 as sorted data do. So it sees them in a fixed random order."""
+
+PAIRS_A_SHARE = 4_000_000
+"""About 80 ms on a CPU core."""
 
 
 def open_backend(
@@ -46,7 +57,15 @@ class KeopsBackend:
         """Where it computes."""
         return self._library.device
 
-    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> "KeopsResident":
+    def load(
+        self,
+        x: Floats,
+        y: Floats,
+        search: Search = Search.TREE,
+        *,
+        indexed_rows: int | None = None,
+        base: Resident | None = None,
+    ) -> "KeopsResident":
         """Return the rows padded, shuffled and placed on the device.
 
         Raises:
@@ -145,7 +164,8 @@ class KeopsResident:
             self._library.reduce(formula, *per_query, self._x, column, parameters)
             for column in self._y
         ]
-        return _unpacked(sums, d, self._features, degree)
+        radius = np.full(m, np.inf) if kernel is Kernel.GAUSSIAN else bandwidth
+        return _unpacked(sums, d, self._features, degree, radius)
 
     def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
         """Return K(q, x) a, one pass over the rows a column; see `backends.base.Resident`."""
@@ -157,6 +177,10 @@ class KeopsResident:
             for j in range(a.shape[1])
         ]
         return np.concatenate(columns, axis=1)
+
+    def expansion(self, covariance: Covariance, length_scale: float, a: Floats) -> "KeopsExpansion":
+        """Return K(·, x) a; see `backends.base.Resident`."""
+        return KeopsExpansion(self, covariance, length_scale, a)
 
     def _padded(self, points: Floats) -> Floats:
         """Return the points with columns of zeros up to the features of the formulas.
@@ -183,7 +207,45 @@ class KeopsResident:
         return self._library.place(np.ascontiguousarray(values[self._order]).reshape(-1, 1))
 
 
-def _unpacked(sums: list[Floats], d: int, padded: int, degree: int) -> Moments:
+@final
+class KeopsExpansion:
+    """f(q) = Σ_i c(‖q - x_i‖) a_i; see `backends.base.Expansion`."""
+
+    def __init__(
+        self, rows: KeopsResident, covariance: Covariance, length_scale: float, a: Floats
+    ) -> None:
+        self._rows: Final = rows
+        self._covariance: Final = covariance
+        self._length_scale: Final = length_scale
+        self._a: Final = a
+        self._share_rows: Final = max(1, PAIRS_A_SHARE // len(rows.x))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the coefficients."""
+        return self._a.nbytes
+
+    def at(self, q: Floats) -> Sums:
+        """Return f at the queries q (m, d); see `backends.base.Expansion`."""
+        values = self._rows.product(q, self._covariance, self._length_scale, self._a)
+        return Sums(values, np.ascontiguousarray(self._rows.nearest(q, 1).distances[:, 0]))
+
+    @property
+    def share_count(self) -> int:
+        """Into how many shares f at the rows is cut."""
+        return -(-len(self._rows.x) // self._share_rows)
+
+    def share(self, index: int) -> Floats:
+        """Return f at some of the rows, and 0 at the others, (n, c)."""
+        share = np.zeros_like(self._a)
+        part = slice(index * self._share_rows, (index + 1) * self._share_rows)
+        share[part] = self._rows.product(
+            self._rows.x[part], self._covariance, self._length_scale, self._a
+        )
+        return share
+
+
+def _unpacked(sums: list[Floats], d: int, padded: int, degree: int, radius: Floats) -> Moments:
     """Return the moments of d features from the sums of each target over `padded` features."""
     p = monomial_count(padded, degree)
     kept = formulas.kept_monomials(d, padded, degree)
@@ -198,4 +260,5 @@ def _unpacked(sums: list[Floats], d: int, padded: int, degree: int) -> Moments:
         rhs=rhs,
         weight_sq=sums[0][:, -2].copy(),
         count=np.rint(sums[0][:, -1]).astype(np.int64),
+        radius=radius,
     )

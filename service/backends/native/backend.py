@@ -4,40 +4,54 @@ from typing import Final, final
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Search, Within, monomial_count
-from service.backends.native import sums, tree
-from service.domain.arrays import Floats
+from service.backends.base import Moments, Nearest, Resident, Search, Within, monomial_count
+from service.backends.native import gaussian_sums, scan, sums, tree
+from service.backends.native.products import NativeExpansion
+from service.backends.native.scan import Screen
+from service.backends.native.tree import Tree
+from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 
 
 @final
 class NativeResident:
-    """Rows with their tree. Every call releases the GIL and uses one thread.
+    """Rows with their tree, or screened for scans. Every call releases the GIL, on one thread.
 
     Cost a query, beside the lookup in the tree: O(rows in reach · p²) for compact kernels, O(n p²)
     for the Gaussian, O(n) for a product.
     """
 
-    def __init__(self, x: Floats, y: Floats) -> None:
+    def __init__(self, x: Floats, y: Floats, rows: Tree, screened: Screen | None = None) -> None:
+        self._screened: Final = screened
         self.x: Final = x
         self.y: Final = y
-        self._tree: Final = tree.build(x)
-        self._leaf_y: Final = np.ascontiguousarray(y[self._tree.rows])
+        self._tree: Final = rows
+        self._leaf_y: Final = np.ascontiguousarray(y[rows.rows].T)
+
+    @property
+    def tree(self) -> Tree:
+        """The rows in leaf order."""
+        return self._tree
 
     @property
     def nbytes(self) -> int:
         """Bytes of the tree and of the copies in leaf order."""
-        held = (self._tree.x, self._tree.rows, self._tree.bounds, self._tree.boxes, self._leaf_y)
-        return sum(array.nbytes for array in held)
+        screened = 0 if self._screened is None else self._screened.nbytes
+        return self._tree.nbytes + self._leaf_y.nbytes + screened
 
     def nearest(self, q: Floats, k: int) -> Nearest:
         """Return the k nearest rows of each query; see `backends.base.Resident`."""
         q = _writable(q)
         distances = np.empty((len(q), k))
+        places = np.empty((len(q), k), dtype=np.int64)
         rows = np.empty((len(q), k), dtype=np.int64)
         t = self._tree
-        tree.nearest(t.x, t.rows, t.bounds, t.boxes, q, distances, rows)
-        return Nearest(distances, rows)
+        if self._screened is not None:
+            scan.nearest_by_scan(t, self._screened, self.x, q, distances, places, rows)
+        else:
+            order = tree.order_of(t, q)
+            tree.nearest(t.x, t.rows, t.bounds, t.boxes, q, order, distances, places, rows)
+        return Nearest(distances, rows, places)
 
     def within(self, q: Floats, radius: Floats) -> Within:
         """Return the rows in reach; see `backends.base.Resident`."""
@@ -71,28 +85,34 @@ class NativeResident:
         rhs = np.zeros((m, p, self.y.shape[1]))
         weight_sq = np.zeros(m)
         count = np.zeros(m, dtype=np.int64)
+        radius = bandwidth
         t = self._tree
-        if kernel.is_compact:
-            sums.compact_moments(
-                t.x, self._leaf_y, t.bounds, t.boxes, q, center, sums.KERNEL_CODES[kernel],
-                bandwidth, degree, gram, rhs, weight_sq, count,
-            )  # fmt: skip
-        else:
+        if not kernel.is_compact:
             if nearest_distance is None:
                 raise TypeError("the Gaussian kernel needs nearest_distance")
-            sums.gaussian_moments(
-                t.x, self._leaf_y, q, center, bandwidth, _writable(nearest_distance), degree,
-                gram, rhs, weight_sq, count,
+            radius = np.empty(m)
+            gaussian_sums.gaussian_moments(
+                t.x, self._leaf_y, t.bounds, t.boxes, q, center, bandwidth,
+                _writable(nearest_distance), _side_by_side(found, m), degree,
+                gram, rhs, weight_sq, count, radius,
             )  # fmt: skip
-        return Moments(gram, rhs, weight_sq, count)
+        else:
+            places, distances = np.empty((m, 0), dtype=np.int64), np.empty((m, 0))
+            if found is not None and found.places is not None:
+                places, distances = found.places, found.distances
+            sums.compact_moments(
+                t.x, self._leaf_y, t.bounds, t.boxes, q, center, sums.KERNEL_CODES[kernel],
+                bandwidth, places, distances, degree, gram, rhs, weight_sq, count,
+            )  # fmt: skip
+        return Moments(gram, rhs, weight_sq, count, radius)
 
     def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
         """Return K(q, x) a; see `backends.base.Resident`."""
-        result = np.zeros((len(q), a.shape[1]))
-        code = sums.COVARIANCE_CODES[covariance]
-        leaf_a = np.ascontiguousarray(a[self._tree.rows])
-        sums.product(self._tree.x, _writable(q), code, length_scale, leaf_a, result)
-        return result
+        return self.expansion(covariance, length_scale, a).at(q).values
+
+    def expansion(self, covariance: Covariance, length_scale: float, a: Floats) -> NativeExpansion:
+        """Return K(·, x) a with the rows in tiles; see `backends.base.Resident`."""
+        return NativeExpansion(self._tree.x, self._tree.rows, covariance, length_scale, a)
 
 
 @final
@@ -101,9 +121,27 @@ class NativeBackend:
 
     name: Final = "native"
 
-    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> NativeResident:
-        """Return the rows with their tree built. Cost: O(n log n · d)."""
-        return NativeResident(x, y)
+    def load(
+        self,
+        x: Floats,
+        y: Floats,
+        search: Search = Search.TREE,
+        *,
+        indexed_rows: int | None = None,
+        base: Resident | None = None,
+    ) -> NativeResident:
+        """Return the rows made ready; see `backends.base.Backend`.
+
+        Cost: O(n log n · d) with a new tree, O(n d) with the tree of `base` or with none.
+        """
+        if search is Search.SCAN:
+            return NativeResident(x, y, tree.unindexed(x), scan.screen(x))
+        indexed = len(x) if indexed_rows is None else indexed_rows
+        if isinstance(base, NativeResident) and base.tree.indexed_rows == indexed:
+            shared = base.tree
+        else:
+            shared = tree.build(x[:indexed])
+        return NativeResident(x, y, tree.with_tail(shared, x))
 
 
 def _writable(array: Floats) -> Floats:
@@ -111,12 +149,27 @@ def _writable(array: Floats) -> Floats:
     return np.require(array, dtype=np.float64, requirements=["C", "W"])
 
 
+def _side_by_side(found: Nearest | None, m: int) -> Rows:
+    """Return the queries in the order of the places of their nearest rows, where those are known.
+
+    It speeds up the search, and no result depends on it.
+    """
+    if found is None or found.places is None:
+        return np.arange(m, dtype=np.int64)
+    return np.argsort(found.places[:, 0])
+
+
 def warm_up() -> None:
     """Compile every loop, or load it from the cache, so that no request waits for a compiler."""
     rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
     q, one = np.zeros((1, 1)), np.ones(1)
     rows.nearest(q, 1)
+    rows.nearest(np.zeros((2, 1)), 1)
+    many = np.zeros((scan.LEAST_ROWS, 1))
+    NativeBackend().load(many, many, Search.SCAN).nearest(q, 1)
     rows.within(q, one)
     rows.moments(q, Kernel.TRICUBE, one, 1)
     rows.moments(q, Kernel.GAUSSIAN, one, 1, nearest_distance=one)
-    rows.product(q, Covariance.GAUSSIAN, 1.0, np.zeros((3, 1)))
+    expansion = rows.expansion(Covariance.GAUSSIAN, 1.0, np.zeros((3, 1)))
+    expansion.at(q)
+    expansion.share(0)

@@ -1,7 +1,8 @@
-"""Weighted sums over the rows in reach, compiled by Numba.
+"""Weighted sums over the rows in reach of a compact kernel, compiled by Numba.
 
-Each query is summed on its own, in the order of the leaves, so its bits do not depend on the other
-queries of the block.
+A block of rows is weighed, its monomials are written side by side, feature by feature, and each sum
+is a product of two columns: loops over rows, which LLVM vectorises. Each query is summed on its
+own, in an order that follows from its rows alone, so its bits do not depend on the other queries.
 """
 
 import math
@@ -9,200 +10,239 @@ import math
 import numpy as np
 from numba import njit
 
-from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK
-from service.backends.native.tree import STACK, row_distance_sq, rows_in_reach
+from service.backends.native.exponential import use_widest_vectors
+from service.backends.native.tree import STACK, RowIds, rows_in_reach
 from service.domain.arrays import Floats, Rows
-from service.domain.kernels import Covariance, Kernel
+from service.domain.kernels import Kernel
 
 KERNEL_CODES = {kernel: code for code, kernel in enumerate(Kernel)}
-COVARIANCE_CODES = {covariance: code for code, covariance in enumerate(Covariance)}
 _EPANECHNIKOV = KERNEL_CODES[Kernel.EPANECHNIKOV]
 _TRICUBE = KERNEL_CODES[Kernel.TRICUBE]
 _UNIFORM = KERNEL_CODES[Kernel.UNIFORM]
 _TRIANGULAR = KERNEL_CODES[Kernel.TRIANGULAR]
 _BIWEIGHT = KERNEL_CODES[Kernel.BIWEIGHT]
 _TRIWEIGHT = KERNEL_CODES[Kernel.TRIWEIGHT]
-BLOCK_ROWS = 256  # rows weighed before they are summed: a call a row would cost more than the sum
-SMALLEST_TERM = math.exp(LEAST_EXPONENT)  # beside others, less is worth nothing
-LARGEST_SCALED_SQ = 1e8  # every covariance is 0 there, and the Matérn polynomials would overflow
-_COV_GAUSSIAN = COVARIANCE_CODES[Covariance.GAUSSIAN]
-_COV_LAPLACIAN = COVARIANCE_CODES[Covariance.LAPLACIAN]
-_COV_MATERN32 = COVARIANCE_CODES[Covariance.MATERN32]
+LARGEST_BLOCK_ROWS = 256  # and with up to 64 monomials, the block stays in the second cache
+SMALLEST_BLOCK_ROWS = 32
+BLOCK_ELEMENTS = 16384
+
+# The order of a sum may follow the vectors ("reassoc"): it is settled when the loop is compiled.
+SUMMING = {"reassoc", "contract"}
 
 
 @njit(nogil=True, cache=True)
-def compact_weight(kernel: int, u: float) -> float:
-    """Return K(u) for 0 ≤ u ≤ 1, for the kernels that vanish beyond."""
+def _block_rows(p: int) -> int:
+    """Return how many rows are weighed and summed at a time, for p monomials."""
+    return max(SMALLEST_BLOCK_ROWS, min(LARGEST_BLOCK_ROWS, BLOCK_ELEMENTS // p))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _weigh(  # noqa: C901  (one loop a kernel)
+    kernel: int, distances: Floats, h: float, weights: Floats, size: int
+) -> None:
+    """Fill weights with K(r / h) for 0 ≤ r ≤ h, for the kernels that vanish beyond."""
+    use_widest_vectors()
     if kernel == _EPANECHNIKOV:
-        return 1.0 - u * u
-    if kernel == _TRICUBE:
-        rest = 1.0 - u * u * u
-        return rest * rest * rest
-    if kernel == _UNIFORM:
-        return 1.0
-    if kernel == _TRIANGULAR:
-        return 1.0 - u
-    if kernel == _BIWEIGHT:
-        rest = 1.0 - u * u
-        return rest * rest
-    if kernel == _TRIWEIGHT:
-        rest = 1.0 - u * u
-        return rest * rest * rest
-    # cos(πu/2) as a sine, which is exactly 0 at u = 1.
-    return math.sin(0.5 * math.pi * (1.0 - u))
+        for i in range(size):
+            u = distances[i] / h
+            weights[i] = 1.0 - u * u
+    elif kernel == _TRICUBE:
+        for i in range(size):
+            u = distances[i] / h
+            rest = 1.0 - u * u * u
+            weights[i] = rest * rest * rest
+    elif kernel == _UNIFORM:
+        weights[:size] = 1.0
+    elif kernel == _TRIANGULAR:
+        for i in range(size):
+            weights[i] = 1.0 - distances[i] / h
+    elif kernel == _BIWEIGHT:
+        for i in range(size):
+            u = distances[i] / h
+            rest = 1.0 - u * u
+            weights[i] = rest * rest
+    elif kernel == _TRIWEIGHT:
+        for i in range(size):
+            u = distances[i] / h
+            rest = 1.0 - u * u
+            weights[i] = rest * rest * rest
+    else:
+        for i in range(size):
+            # cos(πu/2) as a sine, which is exactly 0 at u = 1.
+            weights[i] = math.sin(0.5 * math.pi * (1.0 - distances[i] / h))
+
+
+@njit(nogil=True, cache=True, fastmath=SUMMING)
+def _dot(a: Floats, b: Floats, row: int, start: int, size: int) -> float:
+    """Return Σ a_i b_(row, start + i), i < size."""
+    use_widest_vectors()
+    total, first = 0.0, np.uintp(start)
+    for i in range(size):
+        total += a[i] * b[row, first + np.uintp(i)]
+    return total
+
+
+@njit(nogil=True, cache=True, fastmath=SUMMING)
+def _totals(weights: Floats, size: int) -> tuple[int, float, float]:
+    """Return how many weights are positive, Σ w and Σ w²."""
+    use_widest_vectors()
+    count, total, squares = 0, 0.0, 0.0
+    for i in range(size):
+        w = weights[i]
+        count += w > 0.0
+        total += w
+        squares += w * w
+    return count, total, squares
 
 
 @njit(nogil=True, cache=True)
-def _add_rows(
-    x: Floats,
-    y: Floats,
-    chosen: Rows,
-    weights: Floats,
-    size: int,
-    center: Floats,
-    h: float,
+def _fill_products(phi: Floats, d: int, size: int) -> None:
+    """Fill the monomials of degree 2 from those of degree 1."""
+    use_widest_vectors()
+    column = d
+    for a in range(d):
+        for b in range(a, d):
+            for i in range(size):
+                phi[column, i] = phi[a, i] * phi[b, i]
+            column += 1
+
+
+@njit(nogil=True, cache=True)
+def add_slopes(
     phi: Floats,
-    degree: int,
-    gram: Floats,
-    rhs: Floats,
-) -> None:
-    """Add w φφᵀ (upper triangle) and w φyᵀ of the first `size` chosen rows."""
-    d, p, t = x.shape[1], phi.shape[0], y.shape[1]
-    phi[0] = 1.0
-    for position in range(size):
-        i, w = chosen[position], weights[position]
-        if degree > 0:
-            for j in range(d):
-                phi[1 + j] = (x[i, j] - center[j]) / h
-        if degree > 1:
-            column = 1 + d
-            for a in range(d):
-                for b in range(a, d):
-                    phi[column] = phi[1 + a] * phi[1 + b]
-                    column += 1
-        for a in range(p):
-            weighted = w * phi[a]
-            for b in range(a, p):
-                gram[a, b] += weighted * phi[b]
-            for c in range(t):
-                rhs[a, c] += weighted * y[i, c]
-
-
-@njit(nogil=True, cache=True)
-def compact_moments(
-    x: Floats,
     y: Floats,
-    bounds: Rows,
-    boxes: Floats,
-    q: Floats,
-    center: Floats,
-    kernel: int,
-    bandwidth: Floats,
+    start: int,
+    weights: Floats,
+    weighted: Floats,
+    size: int,
+    d: int,
     degree: int,
+    query: int,
     gram: Floats,
     rhs: Floats,
-    weight_sq: Floats,
-    count: Rows,
 ) -> None:
-    """Sum over the rows with u ≤ 1, found through the tree."""
-    stack = np.empty(STACK, dtype=np.int64)
-    phi = np.empty(gram.shape[1])
-    places, weights = np.empty(x.shape[0], dtype=np.int64), np.empty(x.shape[0])
-    for query in range(q.shape[0]):
-        h = bandwidth[query]
-        found = rows_in_reach(x, bounds, boxes, q[query], h, stack, places, weights)
-        size, squares = 0, 0.0
-        for i in range(found):
-            w = compact_weight(kernel, weights[i] / h)  # a distance until here
-            if w > 0.0:
-                places[size], weights[size] = places[i], w
-                size += 1
-                squares += w * w
-        count[query], weight_sq[query] = size, squares
-        _add_rows(
-            x, y, places, weights, size, center[query], h, phi, degree, gram[query], rhs[query]
-        )
-        _mirror(gram[query])
+    """Add the sums of `size` rows to those of a query, but for Σ w and Σ w y_1.
+
+    Args:
+        phi: Monomials without the constant, (p - 1, block); those of degree 1 are filled.
+        y: Targets, (t, …); those of the block begin at `start`.
+        start: See y.
+        weights: (block,).
+        weighted: Room for a column, (block,).
+        size: How many rows of the block are used.
+        d: Number of features.
+        degree: 0, 1 or 2.
+        query: The query in the arrays that follow.
+        gram: Σ w φφᵀ, (m, p, p); the upper triangle is filled.
+        rhs: Σ w φyᵀ, (m, p, t).
+    """
+    use_widest_vectors()
+    p, t = rhs.shape[1:]
+    if degree > 1:
+        _fill_products(phi, d, size)
+    for b in range(1, p):
+        gram[query, 0, b] += _dot(weights, phi, b - 1, 0, size)
+    for c in range(1, t):
+        rhs[query, 0, c] += _dot(weights, y, c, start, size)
+    for a in range(1, p):
+        for i in range(size):
+            weighted[i] = weights[i] * phi[a - 1, i]
+        for b in range(a, p):
+            gram[query, a, b] += _dot(weighted, phi, b - 1, 0, size)
+        for c in range(t):
+            rhs[query, a, c] += _dot(weighted, y, c, start, size)
 
 
 @njit(nogil=True, cache=True)
-def gaussian_moments(
-    x: Floats,
-    y: Floats,
-    q: Floats,
-    center: Floats,
-    bandwidth: Floats,
-    nearest_distance: Floats,
-    degree: int,
-    gram: Floats,
-    rhs: Floats,
-    weight_sq: Floats,
-    count: Rows,
-) -> None:
-    """Sum over all rows with w = exp(-(r² - δ²) / 2h²), δ the distance to the nearest row."""
-    phi = np.empty(gram.shape[1])
-    chosen = np.empty(BLOCK_ROWS, dtype=np.int64)
-    weights = np.empty(BLOCK_ROWS)
-    for query in range(q.shape[0]):
-        point, middle, h = q[query], center[query], bandwidth[query]
-        query_gram, query_rhs = gram[query], rhs[query]
-        size, found, squares = 0, 0, 0.0
-        nearest_sq = nearest_distance[query] * nearest_distance[query] * NEAREST_SLACK
-        precision = 0.5 / (h * h)
-        for i in range(x.shape[0]):
-            exponent = precision * (nearest_sq - row_distance_sq(x, i, point))
-            if exponent > LEAST_EXPONENT:
-                w = math.exp(min(exponent, 0.0))
-                chosen[size], weights[size] = i, w
-                size += 1
-                squares += w * w
-                if size == BLOCK_ROWS:
-                    _add_rows(
-                        x, y, chosen, weights, size, middle, h, phi, degree,
-                        query_gram, query_rhs,
-                    )  # fmt: skip
-                    found, size = found + size, 0
-        _add_rows(x, y, chosen, weights, size, middle, h, phi, degree, query_gram, query_rhs)
-        count[query], weight_sq[query] = found + size, squares
-        _mirror(query_gram)
-
-
-@njit(nogil=True, cache=True)
-def _mirror(gram: Floats) -> None:
+def mirror(gram: Floats) -> None:
+    """Copy the upper triangle to the lower one."""
     for a in range(gram.shape[0]):
         for b in range(a):
             gram[a, b] = gram[b, a]
 
 
 @njit(nogil=True, cache=True)
-def correlation(covariance: int, s: float) -> float:
-    """Return the covariance at the scaled squared distance s = (r / l)²."""
-    if covariance == _COV_GAUSSIAN:
-        return math.exp(-0.5 * s)
-    r = math.sqrt(s)
-    if covariance == _COV_LAPLACIAN:
-        return math.exp(-r)
-    if covariance == _COV_MATERN32:
-        r *= math.sqrt(3.0)
-        return (1.0 + r) * math.exp(-r)
-    r *= math.sqrt(5.0)
-    return (1.0 + r + r * r / 3.0) * math.exp(-r)
+def _add_places(
+    x: Floats,
+    y: Floats,
+    places: Rows,
+    distances: Floats,
+    found: int,
+    kernel: int,
+    h: float,
+    center: Floats,
+    degree: int,
+    phi: Floats,
+    block_y: Floats,
+    weights: Floats,
+    weighted: Floats,
+    query: int,
+    gram: Floats,
+    rhs: Floats,
+    weight_sq: Floats,
+    count: Rows,
+) -> None:
+    """Add the rows at the first `found` places."""
+    inverse = 1.0 / h
+    for first in range(0, found, weights.shape[0]):
+        size = min(weights.shape[0], found - first)
+        _weigh(kernel, distances[first:], h, weights, size)
+        if degree > 0:
+            for j in range(x.shape[0]):
+                for i in range(size):
+                    phi[j, i] = (x[j, np.uintp(places[first + i])] - center[j]) * inverse
+        for c in range(y.shape[0]):
+            for i in range(size):
+                block_y[c, i] = y[c, np.uintp(places[first + i])]
+        positive, total, squares = _totals(weights, size)
+        count[query] += positive
+        weight_sq[query] += squares
+        gram[query, 0, 0] += total
+        rhs[query, 0, 0] += _dot(weights, block_y, 0, 0, size)
+        add_slopes(phi, block_y, 0, weights, weighted, size, x.shape[0], degree, query, gram, rhs)
+    mirror(gram[query])
 
 
 @njit(nogil=True, cache=True)
-def product(
-    x: Floats, q: Floats, covariance: int, length_scale: float, a: Floats, result: Floats
+def compact_moments(
+    x: Floats,
+    y: Floats,
+    bounds: RowIds,
+    boxes: Floats,
+    q: Floats,
+    center: Floats,
+    kernel: int,
+    bandwidth: Floats,
+    found_places: Rows,
+    found_distances: Floats,
+    degree: int,
+    gram: Floats,
+    rhs: Floats,
+    weight_sq: Floats,
+    count: Rows,
 ) -> None:
-    """Fill result (m, c) with K(q, x) a."""
-    scale_sq = length_scale * length_scale
+    """Sum over the rows with u ≤ 1.
+
+    Where the last of the k nearest rows, (m, k), lies exactly at the bandwidth, they are all that
+    carry weight, unless the kernel does not vanish at its edge. Else the rows are searched; k = 0
+    searches them all.
+    """
+    use_widest_vectors()
+    rows, p, k = x.shape[1], gram.shape[1], found_places.shape[1]
+    stack = np.empty(STACK, dtype=np.int64)
+    places, distances = np.empty(rows, dtype=np.int64), np.empty(rows)
+    block = _block_rows(p)
+    phi, block_y = np.empty((p - 1, block)), np.empty((y.shape[0], block))
+    weights, weighted = np.empty(block), np.empty(block)
     for query in range(q.shape[0]):
-        point = q[query]
-        for i in range(x.shape[0]):
-            s = row_distance_sq(x, i, point) / scale_sq
-            if not s < LARGEST_SCALED_SQ:
-                continue
-            k = correlation(covariance, s)
-            if k < SMALLEST_TERM:
-                continue
-            for c in range(a.shape[1]):
-                result[query, c] += k * a[i, c]
+        h = bandwidth[query]
+        if k > 0 and kernel != _UNIFORM and found_distances[query, k - 1] == h:
+            size = k
+            places[:k] = found_places[query]
+            distances[:k] = found_distances[query]
+        else:
+            size = rows_in_reach(x, bounds, boxes, q[query], h, stack, places, distances)
+        _add_places(
+            x, y, places, distances, size, kernel, h, center[query], degree,
+            phi, block_y, weights, weighted, query, gram, rhs, weight_sq, count,
+        )  # fmt: skip

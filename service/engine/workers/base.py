@@ -3,10 +3,12 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.backends.base import Search
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
 from service.domain.prediction import Prediction
-from service.estimators.fits import Fit
+from service.engine.plan import Plan
+from service.estimators.fits import Fit, Metric
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,7 +20,7 @@ class Task:
             (dataset.id, dataset.digest) until `forget`; an inline dataset has the id "".
         fit: Resolved and checked against the dataset.
         q: Queries, (m, d), finite, C-contiguous.
-        block_size: The number of queries to work on between two looks at the clock.
+        plan: How to compute it.
         neighbor_limit: Fill `Prediction.neighbors`, at most so many in all; None: do not.
         wants_diagnostics: Fill `Prediction.diagnostics`.
     """
@@ -26,9 +28,22 @@ class Task:
     dataset: Dataset
     fit: Fit
     q: Floats
-    block_size: int
+    plan: Plan
     neighbor_limit: int | None = None
     wants_diagnostics: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """A prediction, and how long it took to compute.
+
+    Attributes:
+        prediction: The estimates.
+        compute_s: Seconds, without any waiting.
+    """
+
+    prediction: Prediction
+    compute_s: float
 
 
 class Worker(Protocol):
@@ -42,10 +57,27 @@ class Worker(Protocol):
     def state(self) -> str:
         """What the worker is doing, or why it cannot work: half a sentence, without a full stop."""
 
+    @property
+    def capacity(self) -> int:
+        """How many small tasks are computed at once; more of them only wait for each other."""
+
+    @property
+    def prepared_bytes(self) -> int:
+        """Bytes, in this process, of what is kept from one task for the next."""
+
     async def start(self) -> None:
         """Begin to get ready; returns at once."""
 
-    async def predict(self, task: Task, deadline: float) -> Prediction:
+    def predict_now(self, task: Task) -> Computed | None:
+        """Return the prediction, computed in the calling thread, or None where that may wait.
+
+        For tasks so short that handing them over would take longer.
+
+        Raises:
+            InvalidInput: The fit cannot be made on these rows.
+        """
+
+    async def predict(self, task: Task, deadline: float) -> Computed:
         """Return the prediction, by `deadline` on the clock of `time.monotonic`.
 
         Raises:
@@ -54,6 +86,18 @@ class Worker(Protocol):
             WorkerLost: The worker ended under the task; a new one starts by itself.
             NotReady: The worker is not ready yet, or has been closed.
             InvalidInput: The fit cannot be made on these rows.
+        """
+
+    def prepare(self, dataset: Dataset, metric: Metric, search: Search) -> None:
+        """Begin to make the rows ready for fits in this metric, behind all that is asked for.
+
+        Only where there is room without dropping anything, and where it takes a while.
+        """
+
+    def supersede(self, old: Dataset) -> frozenset[Metric]:
+        """Drop what was prepared from a version that is not the present one any more.
+
+        Predictions under way go on. Returns the metrics in which its rows were ready.
         """
 
     def forget(self, dataset_id: str) -> None:

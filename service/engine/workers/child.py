@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 import traceback
 from collections import deque
 from dataclasses import replace
@@ -19,10 +20,11 @@ from typing import Any, Final, final
 from service.backends.base import Backend
 from service.domain.dataset import Dataset
 from service.domain.errors import NearfitError
+from service.engine.portions import SerialBlocks
 from service.engine.prepared import PreparedCache
-from service.engine.task import SerialBlocks, run_task
+from service.engine.task import run_task
 from service.engine.workers import messages
-from service.engine.workers.base import Task
+from service.engine.workers.base import Computed, Task
 from service.engine.workers.priority import yield_to_the_event_loop
 
 _PR_SET_PDEATHSIG = 1
@@ -75,8 +77,11 @@ def _answer(
     inbox: "_Inbox", message: messages.Run, task: Task, backend: Backend, cache: PreparedCache
 ) -> messages.Answer:
     blocks = SerialBlocks(message.deadline, lambda: inbox.is_cancelled(message.number))
+    started = time.monotonic()
     try:
-        return messages.Answer(message.number, run_task(task, backend, cache, blocks))
+        prediction = run_task(task, backend, cache, blocks)
+        computed = Computed(prediction, time.monotonic() - started)
+        return messages.Answer(message.number, computed)
     except NearfitError as error:
         return messages.Answer(message.number, error)
     except Exception:

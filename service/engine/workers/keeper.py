@@ -15,10 +15,9 @@ from multiprocessing.connection import wait
 from typing import Final, final
 
 from service.domain.errors import NearfitError, NotReady, WorkerLost
-from service.domain.prediction import Prediction
-from service.engine.task import too_late
+from service.engine.portions import too_late
 from service.engine.workers import messages
-from service.engine.workers.base import Task
+from service.engine.workers.base import Computed, Task
 from service.engine.workers.child_process import ChildEnded, ChildProcess
 
 _log = logging.getLogger(__name__)
@@ -44,9 +43,9 @@ class Job:
 
     task: Task
     deadline: float
-    future: Future[Prediction] = field(default_factory=Future)
+    future: Future[Computed] = field(default_factory=Future)
 
-    def settle(self, outcome: Prediction | Exception) -> None:
+    def settle(self, outcome: Computed | Exception) -> None:
         """End the wait, if there still is one."""
         with suppress(InvalidStateError):
             if isinstance(outcome, Exception):
@@ -256,8 +255,8 @@ class Keeper:
                 self._bell.hush()
 
 
-def _outcome(answer: messages.Answer) -> Prediction | Exception:
-    if isinstance(answer.outcome, Prediction | NearfitError):
+def _outcome(answer: messages.Answer) -> Computed | Exception:
+    if isinstance(answer.outcome, Computed | NearfitError):
         return answer.outcome
     _log.error("A task failed in the compute process:\n%s", answer.outcome)
     return RuntimeError("A task failed in the compute process; its traceback is in the log.")

@@ -18,8 +18,7 @@ from service.backends.base import Backend
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
 from service.domain.errors import NearfitError
-from service.domain.prediction import Prediction
-from service.engine.workers.base import Task
+from service.engine.workers.base import Computed, Task
 
 
 @dataclass(frozen=True)
@@ -119,7 +118,7 @@ class Answer:
     """How a task ended: with a prediction, an error of ours, or the traceback of any other."""
 
     number: int
-    outcome: Prediction | NearfitError | str
+    outcome: Computed | NearfitError | str
 
 
 def without_rows(dataset: Dataset) -> Dataset:
@@ -132,6 +131,7 @@ def without_rows(dataset: Dataset) -> Dataset:
         name=dataset.name,
         id=dataset.id,
         version=dataset.version,
+        indexed_rows=dataset.indexed_rows,
         digest=dataset.digest,
     )
 
@@ -152,6 +152,7 @@ def with_rows(dataset: Dataset, rows: int, descriptor: int) -> Dataset:
         name=dataset.name,
         id=dataset.id,
         version=dataset.version,
+        indexed_rows=dataset.indexed_rows,
         digest=dataset.digest,
     )
 

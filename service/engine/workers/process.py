@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, final
 
-from service.backends.base import Backend
+from service.backends.base import Backend, Search
+from service.domain.dataset import Dataset
 from service.domain.errors import NotReady
-from service.domain.prediction import Prediction
-from service.engine.task import too_late
+from service.engine.portions import too_late
 from service.engine.workers import messages
-from service.engine.workers.base import Task
+from service.engine.workers.base import Computed, Task
 from service.engine.workers.keeper import CLOSING, Job, Keeper
+from service.estimators.fits import Metric
 
 RETRY_STARTING_S = 5
 """What a client is told while formulas compile: the whole set takes some seconds."""
@@ -67,6 +68,16 @@ class ProcessWorker:
         return self._keeper.device
 
     @property
+    def capacity(self) -> int:
+        """One: the process computes a task at a time."""
+        return 1
+
+    @property
+    def prepared_bytes(self) -> int:
+        """None: the process keeps it."""
+        return 0
+
+    @property
     def pid(self) -> int | None:
         """The id of the present process, if there is one."""
         child = self._keeper.child
@@ -78,7 +89,11 @@ class ProcessWorker:
             self._is_started = True
             self._keeper.thread.start()
 
-    async def predict(self, task: Task, deadline: float) -> Prediction:
+    def predict_now(self, task: Task) -> Computed | None:
+        """Return None: every task goes to the process."""
+        return None
+
+    async def predict(self, task: Task, deadline: float) -> Computed:
         """Return the prediction, computed in the process; see `base.Worker.predict`."""
         if self._is_closed:
             raise NotReady(CLOSING)
@@ -99,6 +114,14 @@ class ProcessWorker:
             raise too_late() from None
         finally:
             self._keeper.look()
+
+    def prepare(self, dataset: Dataset, metric: Metric, search: Search) -> None:
+        """Do nothing: rows without a tree are ready as soon as they are there."""
+
+    def supersede(self, old: Dataset) -> frozenset[Metric]:
+        """Drop the dataset in the process, after the predictions that wait for it."""
+        self._keeper.forget(old.id)
+        return frozenset()
 
     def forget(self, dataset_id: str) -> None:
         """Drop the dataset in the process, after the predictions that wait for it."""

@@ -1,21 +1,24 @@
 """Predictions in threads of this process: for backends that release the GIL."""
 
 import asyncio
+import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar, final
 
-from service.backends.base import Backend
-from service.domain.errors import NotReady
-from service.domain.prediction import Prediction
-from service.engine.plan import expected_seconds
-from service.engine.prepared import PreparedCache
-from service.engine.task import Portions, SerialBlocks, run_task, too_late
-from service.engine.workers.base import Task
-from service.engine.workers.priority import yield_to_the_event_loop
+from service.backends.base import Backend, Search
+from service.domain.dataset import Dataset
+from service.domain.errors import NearfitError, NotReady
+from service.engine.plan import FIRST_BLOCK
+from service.engine.portions import Portions, SerialBlocks, too_late
+from service.engine.prepared import Lease, NotPrepared, OnlyKept, PreparedCache
+from service.engine.task import RowsPart, prepared_rows, run_task, solution_part
+from service.engine.workers.base import Computed, Task
+from service.engine.workers.priority import work_last, yield_to_the_event_loop
+from service.estimators.fits import Kriging, Metric
 
 T = TypeVar("T")
 
@@ -25,6 +28,18 @@ blocks of all of them share the cores; each long one may hold a matrix of 128 MB
 
 LONG_S = 0.5
 """Of expected computing time, from where a task takes the lane of the long ones."""
+
+NOW_S = 1.0
+"""The deadline of what is computed in the calling thread: far off, and looked at between blocks."""
+
+PREPARED_AHEAD_ROWS = 10_000
+"""A tree of fewer rows is made in a few milliseconds, when it is asked for."""
+
+PREPARED_BYTES = 3
+"""Rows made ready take at most about so many times the bytes of the dataset (a scaled copy, the
+tree, its copies of x and y)."""
+
+_log = logging.getLogger(__name__)
 
 
 @final
@@ -51,12 +66,14 @@ class ThreadBlocks(SerialBlocks):
         self._pool = pool
         self._cores = cores
 
-    def __call__(self, work: Callable[[slice], T], m: int, block_size: int) -> list[T]:
+    def __call__(
+        self, work: Callable[[slice], T], m: int, block_size: int, first: int = FIRST_BLOCK
+    ) -> list[T]:
         """Return what `work` gives for each slice of at most block_size queries, in order."""
         if m <= block_size or self._cores == 1:
-            return super().__call__(work, m, block_size)
+            return super().__call__(work, m, block_size, first)
         parts: list[T] = []
-        portions = Portions(m, block_size)
+        portions = Portions(m, block_size, first)
         under_way: deque[Future[T]] = deque()
 
         def timed(part: slice) -> T:
@@ -105,6 +122,7 @@ class ThreadWorker:
         self._short = _pool(SHORT_THREADS, "nearfit-short")
         self._long = _pool(LONG_THREADS, "nearfit-long")
         self._blocks = _pool(cores, "nearfit-block")
+        self._ahead = ThreadPoolExecutor(1, "nearfit-ahead", initializer=work_last)
         self._warm: Future[None] | None = None
         self._is_closed = False
 
@@ -124,6 +142,11 @@ class ThreadWorker:
         return "ready" if error is None else f"could not load compiled code: {error}"
 
     @property
+    def capacity(self) -> int:
+        """The cores."""
+        return self._cores
+
+    @property
     def prepared_bytes(self) -> int:
         """Bytes of the trees and coefficients that are kept."""
         return self._cache.used_bytes
@@ -132,7 +155,19 @@ class ThreadWorker:
         """Load the compiled code in a thread."""
         self._warm = self._short.submit(self._warm_up)
 
-    async def predict(self, task: Task, deadline: float) -> Prediction:
+    def predict_now(self, task: Task) -> Computed | None:
+        """Return the prediction if all of it is prepared; see `workers.base.Worker`."""
+        if not self.is_ready or self._is_closed:
+            return None
+        started = time.monotonic()
+        blocks = SerialBlocks(started + NOW_S)
+        try:
+            prediction = run_task(task, self._backend, OnlyKept(self._cache), blocks)
+        except NotPrepared:
+            return None
+        return Computed(prediction, time.monotonic() - started)
+
+    async def predict(self, task: Task, deadline: float) -> Computed:
         """Return the prediction; see `workers.base.Worker`.
 
         While compiled code still loads, it waits for that, within its deadline.
@@ -140,9 +175,11 @@ class ThreadWorker:
         given_up = threading.Event()
         prepared = self._cache.lease()
 
-        def work() -> Prediction:
+        def work() -> Computed:
+            started = time.monotonic()
             blocks = ThreadBlocks(self._blocks, self._cores, deadline, given_up.is_set)
-            return run_task(task, self._backend, prepared, blocks)
+            prediction = run_task(task, self._backend, prepared, blocks)
+            return Computed(prediction, time.monotonic() - started)
 
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
@@ -166,15 +203,34 @@ class ThreadWorker:
             raise NotReady(f"The native engine is not ready: {self.state}.")
 
     def _lane(self, task: Task) -> ThreadPoolExecutor:
-        dataset = task.dataset
-        seconds = expected_seconds(
-            task.fit,
-            n=dataset.n_rows,
-            m=len(task.q),
-            d=dataset.n_features,
-            t=dataset.n_targets,
-        )
+        seconds = len(task.q) * task.plan.query_s
+        if isinstance(task.fit, Kriging):
+            part = solution_part(task.fit, task.plan, self._backend)
+            if self._cache.kept(task.dataset, part) is None:
+                seconds += task.plan.solve_s
         return self._long if seconds > LONG_S else self._short
+
+    def prepare(self, dataset: Dataset, metric: Metric, search: Search) -> None:
+        """Begin to build the tree in a thread of the lowest priority; see `workers.base.Worker`."""
+        if dataset.n_rows < PREPARED_AHEAD_ROWS or self._is_closed:
+            return
+        self._ahead.submit(self._build, dataset, metric, search, self._cache.lease())
+
+    def _build(self, dataset: Dataset, metric: Metric, search: Search, lease: Lease) -> None:
+        if lease.is_over(dataset) or PREPARED_BYTES * dataset.nbytes > self._cache.room_bytes:
+            return
+        try:
+            prepared_rows(dataset, metric, search, self._backend, lease, lambda: None)
+        except NearfitError:  # such as a metric that takes the rows out of range
+            return  # whoever asks for it hears of it
+        except Exception:
+            _log.exception("The rows of dataset '%s' could not be prepared.", dataset.id)
+
+    def supersede(self, old: Dataset) -> frozenset[Metric]:
+        """Drop what the next version cannot be built upon; see `workers.base.Worker`."""
+        in_use = [part for part in self._cache.parts(old) if isinstance(part, RowsPart)]
+        self._cache.supersede(old, _is_base)
+        return frozenset(part.metric for part in in_use)
 
     def forget(self, dataset_id: str) -> None:
         """Drop what was prepared from the dataset."""
@@ -183,10 +239,20 @@ class ThreadWorker:
     async def close(self) -> None:
         """Wait for the steps under way (a portion, a tree, a panel of a factor), and end."""
         self._is_closed = True
-        for pool in (self._short, self._long):
+        for pool in (self._short, self._long, self._ahead):
             pool.shutdown(wait=False, cancel_futures=True)
-        for pool in (self._short, self._long, self._blocks):
+        for pool in (self._short, self._long, self._ahead, self._blocks):
             await asyncio.to_thread(pool.shutdown, wait=True, cancel_futures=True)
+
+
+def _is_base(part: Hashable) -> bool:
+    """Return whether the next version can be built upon this part of the present one.
+
+    Appended rows change the standard deviations, and with them every scaled number.
+    """
+    return (
+        isinstance(part, RowsPart) and part.search is Search.TREE and part.metric != "standardized"
+    )
 
 
 def _pool(threads: int, name: str) -> ThreadPoolExecutor:

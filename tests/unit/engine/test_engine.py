@@ -149,7 +149,7 @@ def test_what_does_not_fit_the_dataset_is_refused_by_pointer(
 
 def test_too_many_columns_are_refused() -> None:
     async def scenario(engine: Engine) -> None:
-        with pytest.raises(InvalidInput, match="2 features, more than the 1"):
+        with pytest.raises(InvalidInput, match="2 features, and the limit is 1 "):
             await engine.upload(dataset())
 
     with_engine(scenario, Limits(max_features=1))
@@ -213,5 +213,56 @@ def test_the_widest_polynomial_is_fitted() -> None:
         answer = await engine.predict(command)
         expected = q[0, 0] * q[0, 1] + q[0, 2]
         np.testing.assert_allclose(answer.prediction.mean, [[expected]], rtol=1e-6)
+
+    with_engine(scenario)
+
+
+def test_a_small_request_on_rows_that_are_ready_is_answered_at_once() -> None:
+    async def scenario(engine: Engine) -> None:
+        stored, _ = await engine.upload(dataset())
+        at = PredictCommand(X[:2].copy(), stored.id, fit=Knn(3))
+        assert engine.predict_now(at) is None  # no tree yet
+        for _ in range(2):
+            first = await engine.predict(at)
+        again = engine.predict_now(at)
+        assert again is not None
+        np.testing.assert_array_equal(again.prediction.mean, first.prediction.mean)
+        assert again.queue_s < 0.1
+        assert again.compute_s < 0.1
+        inline = PredictCommand(X[:2].copy(), dataset=dataset(), fit=Knn(3))
+        assert engine.predict_now(inline) is None
+        with pytest.raises(InvalidInput, match="features"):
+            engine.predict_now(PredictCommand(np.zeros((1, 3)), stored.id, fit=Knn(3)))
+
+    with_engine(scenario)
+
+
+def test_appended_rows_lie_beside_the_tree_until_a_new_one_pays() -> None:
+    async def scenario(engine: Engine) -> None:
+        stored, _ = await engine.upload(dataset())
+        assert stored.indexed_rows == 60
+        newer = await engine.append(stored.id, X[:5].copy(), Y[:5].copy())
+        assert (newer.n_rows, newer.indexed_rows) == (65, 60)
+        many = RNG.random((20_000, 2))
+        newest = await engine.append(stored.id, many, many[:, 0].copy())
+        assert newest.indexed_rows == newest.n_rows == 20_065
+
+    with_engine(scenario)
+
+
+def test_a_prediction_that_ends_after_its_dataset_leaves_nothing_behind() -> None:
+    async def scenario(engine: Engine) -> None:
+        stored, _ = await engine.upload(dataset())
+        asked = [
+            asyncio.ensure_future(engine.predict(PredictCommand(X.copy(), stored.id, fit=Knn(k))))
+            for k in range(1, 9)
+        ]
+        await asyncio.sleep(0)
+        engine.delete(stored.id)
+        for answer in await asyncio.gather(*asked):
+            assert answer.prediction.mean.shape == (60, 1)
+        assert engine.memory_used_bytes == 0
+        assert engine.prepared_bytes == 0
+        assert engine.pending_requests == 0
 
     with_engine(scenario)

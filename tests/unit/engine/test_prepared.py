@@ -9,7 +9,7 @@ import pytest
 
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import DeadlineExceeded
-from service.engine.prepared import PreparedCache
+from service.engine.prepared import NotPrepared, OnlyKept, PreparedCache
 
 
 def dataset(dataset_id: str = "ds", seed: int = 0) -> Dataset:
@@ -134,3 +134,72 @@ def test_waiting_for_another_ends_with_the_clock() -> None:
             cache.get(dataset(), "tree", Made(1).make, over)
         go_on.set()
         first.result(10)
+
+
+def is_tree(part: object) -> bool:
+    return part == "tree"
+
+
+def test_a_superseded_version_leaves_only_what_the_next_is_built_upon() -> None:
+    cache, tree, fit = PreparedCache(100), Made(10), Made(20)
+    old, new = dataset(seed=0), dataset(seed=1)
+    cache.get(old, "tree", tree.make, nothing)
+    cache.get(old, "fit", fit.make, nothing)
+    assert set(cache.parts(old)) == {"tree", "fit"}
+    cache.supersede(old, is_tree)
+    assert cache.parts(old) == ["tree"]
+    assert cache.used_bytes == 10
+    assert cache.earlier(new, "tree") is tree
+    assert cache.earlier(old, "tree") is None
+    assert cache.earlier(dataset("other", seed=1), "tree") is None
+
+
+def test_the_next_version_takes_the_place_of_the_one_it_was_built_upon() -> None:
+    cache, old, new = PreparedCache(100), Made(10), Made(15)
+    cache.get(dataset(seed=0), "tree", old.make, nothing)
+    cache.supersede(dataset(seed=0), is_tree)
+    assert cache.get(dataset(seed=1), "tree", new.make, nothing) is new
+    assert cache.used_bytes == 15
+    assert cache.parts(dataset(seed=0)) == []
+
+
+def test_what_a_late_task_makes_of_a_superseded_version_is_not_kept() -> None:
+    cache, late = PreparedCache(100), Made(10)
+    lease = cache.lease()
+    assert not lease.is_over(dataset(seed=0))
+    cache.supersede(dataset(seed=0), is_tree)
+    assert lease.is_over(dataset(seed=0))
+    assert not lease.is_over(dataset(seed=1))
+    assert lease.get(dataset(seed=0), "fit", late.make, nothing) is late
+    assert cache.used_bytes == 0
+    lease.get(dataset(seed=1), "fit", late.make, nothing)
+    assert cache.used_bytes == 10
+
+
+def test_what_is_being_made_of_a_superseded_version_is_not_kept() -> None:
+    cache, value = PreparedCache(100), Made(10)
+
+    def make() -> Made:
+        cache.supersede(dataset(), is_tree)
+        return value
+
+    assert cache.get(dataset(), "tree", make, nothing) is value
+    assert cache.used_bytes == 0
+
+
+def test_where_nothing_may_be_made_only_what_is_kept_is_given() -> None:
+    cache, value = PreparedCache(100), Made(10)
+    only_kept = OnlyKept(cache)
+    with pytest.raises(NotPrepared):
+        only_kept.get(dataset(), "tree", value.make, nothing)
+    cache.get(dataset(), "tree", value.make, nothing)
+    assert only_kept.get(dataset(), "tree", value.make, nothing) is value
+    assert value.times == 1
+    assert only_kept.earlier(dataset(seed=1), "tree") is None
+
+
+def test_the_room_is_what_can_be_added_without_dropping() -> None:
+    cache = PreparedCache(25)
+    assert cache.room_bytes == 25
+    cache.get(dataset(), "tree", Made(10).make, nothing)
+    assert cache.room_bytes == 15

@@ -8,7 +8,6 @@ from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 from service.domain.prediction import Prediction, Status
-from service.estimators import kriging_system
 from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
 from tests.predicting import Predict
 
@@ -158,38 +157,6 @@ def test_kriging_beyond_the_length_scale_says_that_it_decays(predict: Predict) -
     assert statuses(got) == {Status.EXTRAPOLATED}
 
 
-@pytest.mark.parametrize("kernel", Covariance)
-def test_the_iterative_solver_agrees_with_cholesky(
-    predict_natively: Predict, kernel: Covariance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(1)
-    x, y, q = rng.random((400, 2)), rng.normal(size=(400, 2)), rng.random((20, 2))
-    fit = Kriging(kernel, 0.2, 0.05)
-    direct = predict_natively(x, y, fit, q)
-    monkeypatch.setattr(kriging_system, "DENSE_ROWS", 10)
-    iterative = predict_natively(x, y, fit, q)
-    assert direct.solve is not None
-    assert iterative.solve is not None
-    assert (direct.solve.method, iterative.solve.method) == ("cholesky", "conjugate_gradient")
-    assert iterative.solve.relative_residual < 1e-8
-    assert_allclose(iterative.mean, direct.mean, rtol=1e-6, atol=1e-7)
-
-
-def test_an_iteration_at_its_cap_is_reported_with_its_residual(
-    predict_natively: Predict, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    rng = np.random.default_rng(1)
-    x, y = rng.random((300, 2)), rng.normal(size=(300, 1))
-    monkeypatch.setattr(kriging_system, "DENSE_ROWS", 10)
-    monkeypatch.setattr(kriging_system, "MAX_ITERATIONS", 2)
-    monkeypatch.setattr(kriging_system, "MAX_RANK", 2)
-    got = predict_natively(x, y, Kriging(Covariance.LAPLACIAN, 0.5, 1e-6), rng.random((3, 2)))
-    assert got.solve is not None
-    assert got.solve.relative_residual > 1e-8
-    assert statuses(got) >= {Status.NOT_CONVERGED}
-    assert f"{got.solve.relative_residual:.1e}" in advice(got, Status.NOT_CONVERGED)
-
-
 @pytest.mark.parametrize(
     "fit",
     [Knn(10), NadarayaWatson(Kernel.GAUSSIAN, bandwidth=1.0), Kriging(), Kriging(n_neighbors=10)],
@@ -246,21 +213,6 @@ def test_a_scale_that_leaves_the_range_of_numbers_is_refused(
     with pytest.raises(InvalidInput, match="send a larger scale") as refused:
         predict(x_size * column(1, 2, 3), column(1, 2, 3), fit, q_size * column(1))
     assert refused.value.faults[0].pointer == "/fit/metric"
-
-
-@pytest.mark.parametrize("kernel", [Covariance.GAUSSIAN, Covariance.MATERN52])
-def test_a_smooth_surface_without_noise_on_many_rows_is_answered_or_said_not_to_be(
-    predict_natively: Predict, kernel: Covariance, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(kriging_system, "DENSE_ROWS", 100)
-    x = np.sort(np.random.default_rng(0).random((600, 1)), axis=0)
-    for length_scale in (0.05, 0.5, 10.0):
-        got = predict_natively(x, np.sin(6 * x), Kriging(kernel, length_scale, 0.0), x[::50])
-        assert got.solve is not None
-        assert got.solve.relative_residual < 1
-        assert np.abs(got.mean).max() < 2
-        if Status.NOT_CONVERGED not in statuses(got):
-            assert_allclose(got.mean, np.sin(6 * x[::50]), atol=1e-3)
 
 
 def test_many_rows_at_one_place_are_counted_before_they_are_listed(predict: Predict) -> None:

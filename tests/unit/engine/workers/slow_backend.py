@@ -38,7 +38,15 @@ class SlowBackend:
 
     name = "slow"
 
-    def load(self, x: Floats, y: Floats, search: Search = Search.TREE) -> Resident:
+    def load(
+        self,
+        x: Floats,
+        y: Floats,
+        search: Search = Search.TREE,
+        *,
+        indexed_rows: int | None = None,
+        base: Resident | None = None,
+    ) -> Resident:
         rows: Resident = SlowResident(x, y)
         return rows
 

@@ -21,7 +21,7 @@ from service.engine.workers.base import Task
 from service.engine.workers.child_process import ChildProcess
 from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Knn
-from tests.predicting import predict_here
+from tests.predicting import plan_of, predict_here
 from tests.unit.engine.workers.slow_backend import FAIL, REFUSE, SlowBackend, make_slow
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ SOON_S = 20.0
 def task(*first: float, dataset: Dataset = STORED, block_size: int = 1) -> Task:
     """Return a task with these first features of the queries: what the backend is to do."""
     q: Floats = np.column_stack([first, np.zeros(len(first))])
-    return Task(dataset, Knn(3), q, block_size)
+    return Task(dataset, Knn(3), q, plan_of(Knn(3), dataset, block_size=block_size))
 
 
 def in_time(seconds: float = SOON_S) -> float:
@@ -96,7 +96,7 @@ def test_predictions_are_the_same_as_in_this_process() -> None:
         async with working() as worker:
             for dataset in (STORED, inline, longer, inline, STORED):
                 asked = task(0.0, 0.01, 0.02, dataset=dataset)
-                got = await worker.predict(asked, in_time())
+                got = (await worker.predict(asked, in_time())).prediction
                 expected = predict_here(asked, SlowBackend())
                 np.testing.assert_array_equal(got.mean, expected.mean)
                 assert got.issues[0].advice == expected.issues[0].advice
@@ -174,7 +174,7 @@ def test_a_killed_process_loses_one_request_and_no_other() -> None:
             with pytest.raises(WorkerLost):
                 await hopeless
             assert time.monotonic() - killed < 0.5
-            assert (await queued).mean.shape == (1, 2)
+            assert (await queued).prediction.mean.shape == (1, 2)
             assert worker.is_ready
             assert worker.pid != pid
 

@@ -97,7 +97,7 @@ def test_versions_that_wait_together_get_their_own_rows() -> None:
             worker.forget(STORED.id)
             for one, got in zip(asked, await asyncio.gather(*waiting), strict=True):
                 expected = predict_here(one, SlowBackend())
-                np.testing.assert_array_equal(got.mean, expected.mean)
+                np.testing.assert_array_equal(got.prediction.mean, expected.mean)
 
     run(scenario())
     assert predict_here(asked[1], SlowBackend()).mean.tolist() == [[1.0, 1.0]]

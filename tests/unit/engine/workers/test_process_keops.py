@@ -18,7 +18,7 @@ from service.domain.kernels import Covariance, Kernel
 from service.engine.workers.base import Task
 from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
-from tests.predicting import predict_here
+from tests.predicting import plan_of, predict_here
 
 pytestmark = pytest.mark.keops
 
@@ -60,8 +60,15 @@ def test_every_fit_agrees_with_the_native_engine_also_after_a_lost_start(tmp_pat
                 while not worker.is_ready:
                     await asyncio.sleep(0.05)
             for fit in FITS:
-                task = Task(DATASET, fit, Q, 64, neighbor_limit=10**6, wants_diagnostics=True)
-                got = await worker.predict(task, time.monotonic() + 60)
+                task = Task(
+                    DATASET,
+                    fit,
+                    Q,
+                    plan_of(fit, DATASET, block_size=64),
+                    neighbor_limit=10**6,
+                    wants_diagnostics=True,
+                )
+                got = (await worker.predict(task, time.monotonic() + 60)).prediction
                 expected = predict_here(task, NativeBackend())
                 assert_allclose(got.mean, expected.mean, rtol=1e-9, atol=1e-9, err_msg=str(fit))
                 assert [issue.status for issue in got.issues] == [

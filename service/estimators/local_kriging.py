@@ -1,0 +1,198 @@
+"""The k × k systems of local kriging, one a query, compiled by Numba.
+
+    (K + αI) w = k(x)     over the k nearest rows of x,     f(x) = Σ w_i y_i
+
+by Cholesky, K + αI = UᵀU, with k(x) as one more column, which the factorisation turns into U⁻ᵀk(x).
+A matrix that is singular to rounding is tried again with a larger and larger number on its
+diagonal.
+
+The systems of some queries lie side by side, an entry of all of them after the other: every inner
+loop runs over queries, which makes vectors of any k. A query alone runs along its rows instead,
+with the same operations on each entry in the same order. Nothing is summed over the axis of a run,
+so a query's bits do not depend on the others.
+
+Source: Golub & Van Loan, Matrix Computations (2013), section 4.2.5.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+from scipy.linalg import LinAlgError
+
+from service.backends.native.covariances import COVARIANCE_CODES, correlate
+from service.backends.native.exponential import use_widest_vectors
+from service.domain.arrays import Floats, Rows
+from service.estimators.dense_system import LARGEST_JITTER, LEAST_JITTER
+from service.estimators.fits import Kriging
+
+MOST_QUERIES = 32
+MOST_ENTRIES = 100_000
+"""Of the matrices that lie side by side: what the second cache holds."""
+
+
+def nearest_weights(x: Floats, q: Floats, rows: Rows, fit: Kriging) -> tuple[Floats, Floats]:
+    """Return the weights of the nearest rows of each query, (m, k), and the jitter of each, (m,).
+
+    Args:
+        x: All rows, (n, d).
+        q: Queries, (m, d).
+        rows: The nearest rows of each, (m, k).
+        fit: What to fit.
+
+    Cost a query: k² / 2 covariances and k³ / 3 operations.
+
+    Raises:
+        LinAlgError: Not even the largest jitter makes a matrix positive definite.
+    """
+    weights, jitters = np.empty(rows.shape), np.empty(len(q))
+    x, q = (np.require(points, requirements=["C", "W"]) for points in (x, q))
+    code, precision = COVARIANCE_CODES[fit.kernel], 1.0 / fit.length_scale
+    if not _fill_weights(x, q, rows, code, precision, fit.alpha, weights, jitters):
+        raise LinAlgError("covariances with 1e-4 on their diagonal are not positive definite")
+    return weights, jitters
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _fill_weights(
+    x: Floats,
+    q: Floats,
+    rows: Rows,
+    covariance: int,
+    precision: float,
+    alpha: float,
+    weights: Floats,
+    jitters: Floats,
+) -> bool:
+    """Fill weights (m, k) and jitters (m,); return False if a system cannot be solved."""
+    use_widest_vectors()
+    m, k = weights.shape
+    most = max(1, min(m, MOST_QUERIES, MOST_ENTRIES // (k * k)))
+    for start in range(0, m, most):
+        size = min(most, m - start)
+        if start == 0 or size < most:
+            near = np.empty((x.shape[1], k + 1, size))
+            upper = np.empty((k, k + 1, size))
+            jitter = np.empty(size)
+        _gather(x, q[start : start + size], rows[start : start + size], near)
+        jitter[:] = 0.0
+        while True:
+            _fill_systems(near, covariance, precision, alpha, jitter, upper)
+            if _solve_systems(upper, jitter):
+                break
+            if jitter.max() > LARGEST_JITTER:
+                return False
+        jitters[start : start + size] = jitter
+        weights[start : start + size] = upper[:, k].T
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _gather(x: Floats, q: Floats, rows: Rows, near: Floats) -> None:
+    """Fill near (d, k + 1, queries) with the nearest rows of each query and the query itself."""
+    for w in range(q.shape[0]):
+        for j in range(x.shape[1]):
+            for i in range(rows.shape[1]):
+                near[j, i, w] = x[rows[w, i], j]
+            near[j, rows.shape[1], w] = q[w, j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _fill_systems(
+    near: Floats, covariance: int, precision: float, alpha: float, jitter: Floats, upper: Floats
+) -> None:
+    """Fill the upper triangles (k, k + 1, queries) with K + (α + jitter)I and k(x).
+
+    `near` are the nearest rows and the query itself, (d, k + 1, queries).
+    """
+    use_widest_vectors()
+    k, (d, points, size) = upper.shape[0], near.shape
+    near_run, upper_run = near.reshape(d, points * size), upper.reshape(k, points * size)
+    for i in range(k):
+        run = upper_run[i, (i + 1) * size :]
+        run[:] = 0.0
+        for f in range(d):
+            if size == 1:
+                for j in range(i + 1, points):
+                    u = (near_run[f, i] - near_run[f, j]) * precision
+                    upper_run[i, j] += u * u
+            else:
+                for j in range(i + 1, points):
+                    for w in range(size):
+                        u = (near[f, i, w] - near[f, j, w]) * precision
+                        upper[i, j, w] += u * u
+        correlate(covariance, run)
+        for w in range(size):
+            upper[i, i, w] = 1.0 + (alpha + jitter[w])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _solve_systems(upper: Floats, jitter: Floats) -> bool:
+    """Overwrite the last column with the weights.
+
+    Returns False, with the next jitter to try, where a matrix is not positive definite.
+    """
+    is_solved = np.ones(upper.shape[2], dtype=np.bool_)
+    for i in range(upper.shape[0]):
+        if upper.shape[2] == 1:
+            _eliminate_alone(upper.reshape(upper.shape[0], -1), i)
+        else:
+            _eliminate_side_by_side(upper, i)
+        _scale_row(upper, i, is_solved)
+    _substitute_back(upper, is_solved)
+    for w in range(upper.shape[2]):
+        if not is_solved[w]:
+            jitter[w] = max(10.0 * jitter[w], LEAST_JITTER)
+    return bool(is_solved.all())
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _eliminate_alone(upper: Floats, i: int) -> None:
+    """Take the earlier rows from row i of one matrix, (k, k + 1)."""
+    use_widest_vectors()
+    for p in range(i):
+        for j in range(i, upper.shape[1]):
+            upper[i, j] -= upper[p, i] * upper[p, j]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _eliminate_side_by_side(upper: Floats, i: int) -> None:
+    """Take the earlier rows from row i of all matrices, (k, k + 1, queries), four at a time."""
+    use_widest_vectors()
+    size = upper.shape[2]
+    for j in range(i, upper.shape[1]):
+        for p in range(0, i - 3, 4):
+            for w in range(size):
+                upper[i, j, w] -= upper[p, i, w] * upper[p, j, w]
+                upper[i, j, w] -= upper[p + 1, i, w] * upper[p + 1, j, w]
+                upper[i, j, w] -= upper[p + 2, i, w] * upper[p + 2, j, w]
+                upper[i, j, w] -= upper[p + 3, i, w] * upper[p + 3, j, w]
+        for p in range(i // 4 * 4, i):
+            for w in range(size):
+                upper[i, j, w] -= upper[p, i, w] * upper[p, j, w]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _scale_row(upper: Floats, i: int, is_solved: NDArray[np.bool_]) -> None:
+    """Divide row i by the root of its pivot, of which the reciprocal is kept on the diagonal."""
+    use_widest_vectors()
+    size = upper.shape[2]
+    for w in range(size):
+        is_solved[w] &= upper[i, i, w] > 0.0
+        upper[i, i, w] = 1.0 / np.sqrt(upper[i, i, w])
+    for j in range(i + 1, upper.shape[1]):
+        for w in range(size):
+            upper[i, j, w] *= upper[i, i, w]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _substitute_back(upper: Floats, is_solved: NDArray[np.bool_]) -> None:
+    """Overwrite the last column z with U⁻¹z."""
+    use_widest_vectors()
+    k, size = upper.shape[0], upper.shape[2]
+    for i in range(k - 1, -1, -1):
+        for j in range(i + 1, k):
+            for w in range(size):
+                upper[i, k, w] -= upper[i, j, w] * upper[j, k, w]
+        for w in range(size):
+            upper[i, k, w] *= upper[i, i, w]
+            is_solved[w] &= np.isfinite(upper[i, k, w])
