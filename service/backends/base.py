@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
@@ -131,6 +132,26 @@ class Expansion(Protocol):
         """
 
 
+class SingleProducts(Protocol):
+    """K(x, x) a in 32-bit floats, for steps that are corrected later; a is at most 1 in size.
+
+    The matrix is symmetric and the same every time. Shares are fixed when this is made.
+    """
+
+    @property
+    def share_count(self) -> int:
+        """Into how many shares a product is cut."""
+
+    def tiled(self, a: Floats) -> NDArray[np.float32]:
+        """Return the coefficients a (n, c) as `share` takes them."""
+
+    def share(self, index: int, tiled: NDArray[np.float32]) -> Floats:
+        """Return one of the shares that add up to the product."""
+
+    def untiled(self, sums: Floats) -> Floats:
+        """Return the sum of the shares as (n, c), in the order of the rows."""
+
+
 class Resident(Protocol):
     """One set of rows, made ready for reductions (tree built, tensors in place).
 
@@ -170,7 +191,8 @@ class Resident(Protocol):
 
         Compact kernels weigh the rows with u ≤ 1. The Gaussian takes `nearest_distance` (m,),
         δ = min_i ‖x_i - q‖, and weighs exp(-(d_i² - δ²) / 2h²): a common factor, which cancels
-        in every ratio, and which keeps far queries from dividing zero by zero.
+        in every ratio, and which keeps far queries from dividing zero by zero. Rows may be left out
+        that together weigh less than 10⁻¹² of all; see `Moments.radius`.
 
         Args:
             q: Queries, (m, d).
@@ -188,6 +210,9 @@ class Resident(Protocol):
 
     def expansion(self, covariance: Covariance, length_scale: float, a: Floats) -> Expansion:
         """Return K(·, x) a for coefficients a (n, c), for more products than one."""
+
+    def single_products(self, covariance: Covariance, length_scale: float) -> SingleProducts | None:
+        """Return K(x, x) in 32-bit floats; None from a backend that has no such products."""
 
 
 class Backend(Protocol):

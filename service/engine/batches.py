@@ -40,10 +40,6 @@ class Lines(Generic[K, T]):
         """How many wait."""
         return sum(len(line.waiting) for line in self._lines.values())
 
-    def is_empty(self, kind: K) -> bool:
-        """Return whether none of this kind waits or is under way."""
-        return kind not in self._lines
-
     def arrived(self, kind: K, one: T, rows: int) -> bool:
         """Return whether this one leaves at once, alone; else it waits."""
         line = self._lines.setdefault(kind, _Line())

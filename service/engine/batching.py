@@ -32,7 +32,11 @@ AT_ONCE_S: Final = 200e-6
 about as long, and the event loop can wait for so long."""
 
 AT_ONCE_MEASURED_S: Final = 1e-3
-"""What the last request of the kind may have taken, for the next to be computed at once."""
+"""What requests of the kind may have taken of late, for the next to be computed at once."""
+
+SLOWER: Final = 1.5
+"""By how much one request can make its kind look slower: on a busy machine any of them may be kept
+waiting for a core, and 16 clients that then went through the worker would keep each other there."""
 
 REMEMBERED_KINDS: Final = 4096
 
@@ -89,11 +93,7 @@ class Batcher:
         and was quick then.
         """
         m, kind = len(task.q), _kind(task)
-        if (
-            m * task.plan.query_s > AT_ONCE_S
-            or m * self._pace.get(kind, inf) > AT_ONCE_MEASURED_S
-            or not self._lines.is_empty(kind)
-        ):
+        if m * task.plan.query_s > AT_ONCE_S or m * self._pace.get(kind, inf) > AT_ONCE_MEASURED_S:
             return None
         computed = self._worker.predict_now(task)
         if computed is not None:
@@ -129,7 +129,8 @@ class Batcher:
 
     def _learn(self, kind: Kind, m: int, computed: Computed) -> None:
         """Remember how long a query takes; the first of a kind may have prepared for all."""
-        self._pace[kind] = computed.compute_s / m if kind in self._pace else inf
+        known = self._pace.get(kind)
+        self._pace[kind] = inf if known is None else min(computed.compute_s / m, SLOWER * known)
         self._pace.move_to_end(kind)
         if len(self._pace) > REMEMBERED_KINDS:
             self._pace.popitem(last=False)

@@ -102,9 +102,11 @@ def _factorise_in_panels(matrix: Floats, blocks: Blocks) -> None:
         blocks.check()
         stop = min(start + PANEL_ROWS, n)
         done = matrix[start:stop, :start]
-        diagonal = cholesky(
-            matrix[start:stop, start:stop] - done @ done.T, lower=True, check_finite=False
-        )
+        # What lies above the diagonal was never filled.
+        rest = np.tril(matrix[start:stop, start:stop])
+        if start:
+            rest -= np.tril(done @ done.T)
+        diagonal = cholesky(rest, lower=True, overwrite_a=True, check_finite=False)
         matrix[start:stop, start:stop] = diagonal
         pieces = -(-(n - stop) // PIECE_ROWS)
 

@@ -1,19 +1,15 @@
-"""Solving (K + αI) a = b from a partial pivoted Cholesky factor of K, without forming K.
+"""Solving (K + αI) a = b from a partial factor of K, without forming K.
 
-The pivot of each step is the row that the earlier ones explain least. Where the factor L, (n, r),
-leaves nothing of K, K = LLᵀ = U diag(λ) Uᵀ gives the solution at once,
+Where the factor holds K to less than is asked of the answer, it gives the solution. Elsewhere it
+preconditions conjugate gradients. Those need few digits of the products, since
 
-    a = U diag(1 / (λ + δ)) Uᵀb + (b - UUᵀb) / δ,     δ = α
+    a ← a + change,     change ≈ (K + αI)⁻¹ r,     r = b - (K + αI) a
 
-and where it leaves something, this is the preconditioner of conjugate gradients, with the mean of
-what L leaves of the diagonal of K added to δ. The orthonormal U keeps it accurate for a δ near
-rounding; the Woodbury formula on L does not.
+takes the residual away again and again: the changes are found with products in 32-bit floats where
+the condition number allows it, the residual r always with 64-bit ones. Where a change does not take
+away nine tenths of the residual, the next ones are found with 64-bit products too.
 
-Where L holds all of K to rounding and alpha is below rounding too, K + αI is singular to rounding:
-alpha is raised to `SINGULAR`, and the factor says so.
-
-Sources: Harbrecht, Peters & Schneider (2012), Applied Numerical Mathematics 62(4), 428-440;
-Golub & Van Loan, Matrix Computations (2013), sections 2.1.4 and 11.5.
+Source: Golub & Van Loan, Matrix Computations (2013), sections 3.5.3 and 11.5.
 """
 
 from collections.abc import Callable
@@ -21,195 +17,133 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 import numpy as np
-from numba import njit
-from scipy.linalg import qr
 
-from service.backends.native.covariances import COVARIANCE_CODES, correlate, scaled_squares
-from service.backends.native.exponential import use_widest_vectors
 from service.domain.arrays import Floats
-from service.domain.kernels import Covariance
 from service.estimators.blocks import Blocks
+from service.estimators.partial_factor import Inverse, PartialFactor, Woodbury
 
-MOST_FACTOR_BYTES = 256 * 2**20
 MAX_ITERATIONS = 500
 MAX_RESTARTS = 4
-TOLERANCE = 1e-11
-"""Of the relative residual, three digits below what is asked of an answer."""
+
+TOLERANCE = 1e-10
+"""Of the relative residual, two digits below what is asked of an answer."""
+
+GOAL = 0.2
+"""Of the tolerance: where the iteration ends, whose residual differs from the true one."""
+
+BOUND_TOLERANCE = 1e-9
+"""The same for the proven bound of it, where a product costs more than the factor, n > r²."""
+
+SINGLE_GOAL = 4e-6
+"""Of the residual: what 32-bit products take it down to; two changes reach the tolerance."""
+
+LEAST_GAIN = 0.1
+"""Of the residual before: what a change with 32-bit products has to leave less than."""
 
 PATIENCE = 60
 """Steps without a smaller residual, after which rounding rules and the iteration ends."""
-
-SINGULAR = 1e-10
-"""What alpha is raised to where the covariances are singular to rounding."""
-
-LEAST_PIVOT = 1e-14
-"""What is left of a variance of 1 below which it is rounding."""
-
-RUN_ROWS = 512
-"""Rows of a new column that are made at once: they stay in the first cache."""
-
-SETTLED = 0.01
-"""Of the tolerance: what the rest of K may do to the solution where columns are no longer added."""
 
 Product: TypeAlias = Callable[[Floats, Blocks], Floats]
 """Returns (K + αI) b for b (n, c)."""
 
 
 @dataclass(frozen=True, eq=False)
-class PartialFactor:
-    """(δI + LLᵀ)⁻¹ in the form above.
+class Means:
+    """What a system is solved with.
 
     Attributes:
-        basis: U, (n, r).
-        weights: 1 / (λ + δ), (r,).
-        outside: 1 / δ; 0 where U spans everything.
-        jitter: What was added to alpha; 0 as a rule.
+        partial: K ≈ LLᵀ.
+        product: With (K + αI).
+        inverse: Of δI + LLᵀ.
+        single: The same two in 32-bit floats, where those help.
     """
 
-    basis: Floats
-    weights: Floats
-    outside: float
-    jitter: float
+    partial: PartialFactor
+    product: Product
+    inverse: Inverse
+    single: tuple[Product, Inverse] | None
 
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return self.basis.nbytes
-
-    def solve(self, b: Floats) -> Floats:
-        """Return (δI + LLᵀ)⁻¹ b for b (n, c)."""
-        inside = self.basis.T @ b
-        known = self.basis @ ((self.weights - self.outside)[:, None] * inside)
-        return np.asarray(known + self.outside * b)
+        inverses = self.inverse.nbytes + (0 if self.single is None else self.single[1].nbytes)
+        is_shared = isinstance(self.inverse, Woodbury)
+        return inverses + (0 if is_shared else self.partial.factor.nbytes)
 
 
 @dataclass(frozen=True, eq=False)
 class Solved:
-    """What an iteration found.
+    """What was found.
 
     Attributes:
         solution: (n, c).
-        residual: b - (K + (α + jitter)I) a, computed anew, (n, c).
+        relative_residual: Of (K + αI) a = b, the largest of the columns, computed anew: where
+            there are no steps and the partial factor holds K, a proven upper bound of it.
         steps: Of conjugate gradients.
     """
 
     solution: Floats
-    residual: Floats
+    relative_residual: float
     steps: int
 
 
-def partial_factor(
-    x: Floats, kind: Covariance, length_scale: float, alpha: float, most_rank: int, blocks: Blocks
-) -> PartialFactor:
-    """Return the partial factor of K for the rows x (n, d), of rank `most_rank` at most.
-
-    Cost: O(n r²) operations, 16 n r bytes.
-
-    Raises:
-        DeadlineExceeded: Between two columns, when the time is over.
-    """
-    n = len(x)
-    capacity = max(1, min(n, most_rank, MOST_FACTOR_BYTES // (8 * n)))
-    factor, left = _pivoted_cholesky(x, kind, length_scale, alpha, capacity, blocks)
-    rank = len(factor)
-    unexplained = float(left.mean())
-    is_all = rank < n and unexplained < SINGULAR
-    jitter = max(SINGULAR - alpha, 0.0) if is_all else 0.0
-    delta = alpha + jitter + (0.0 if is_all else unexplained)
-    blocks.check()
-    basis, triangle = qr(factor.T, mode="economic", overwrite_a=True, check_finite=False)
-    rotation, singular, _ = np.linalg.svd(triangle)
-    return PartialFactor(
-        basis=np.ascontiguousarray(basis @ rotation),
-        weights=1.0 / (singular * singular + delta),
-        outside=0.0 if rank == n else 1.0 / delta,
-        jitter=jitter,
-    )
-
-
-def solve(partial: PartialFactor, product: Product, b: Floats, blocks: Blocks) -> Solved:
+def solve(means: Means, b: Floats, blocks: Blocks) -> Solved:
     """Return the best solution by the true residual; zero, the start, has the residual 1.
 
     Raises:
         DeadlineExceeded: When the time is over.
     """
-
-    def multiply(a: Floats) -> Floats:
-        return product(a, blocks) + partial.jitter * a
-
+    partial = means.partial
     solution, residual, steps = np.zeros_like(b), b, 0
-    change = partial.solve(b)
-    for _ in range(MAX_RESTARTS + 1):
-        candidate = solution + change
-        left_over = b - multiply(candidate)
-        if relative_residual(left_over, b) < relative_residual(residual, b):
-            solution, residual = candidate, left_over
-        elif steps:
-            break
-        if relative_residual(residual, b) <= TOLERANCE or steps >= MAX_ITERATIONS:
-            break
-        change, more = _conjugate_gradients(multiply, partial.solve, residual, b)
-        steps += more
-    return Solved(solution, residual, steps)
-
-
-def _pivoted_cholesky(
-    x: Floats, kind: Covariance, length_scale: float, alpha: float, capacity: int, blocks: Blocks
-) -> tuple[Floats, Floats]:
-    """Return Lᵀ, (r, n), with K ≈ LLᵀ, and what it leaves of the diagonal, (n,).
-
-    It ends where all that is left, ‖K - LLᵀ‖ at most, changes the solution by less than the
-    tolerance.
-    """
-    features = np.ascontiguousarray(x.T)
-    code, precision = COVARIANCE_CODES[kind], 1.0 / length_scale
-    factor, left = np.empty((capacity, len(x))), np.ones(len(x))
-    for rank in range(capacity):
+    single = means.single
+    if partial.is_all:
+        solution = means.inverse.solve(b)
         blocks.check()
-        pivot = int(np.argmax(left))
-        is_settled = left[pivot] < LEAST_PIVOT or left.sum() < SETTLED * TOLERANCE * alpha
-        if rank and is_settled:
-            return factor[:rank], left
-        _add_column(features, code, precision, rank, pivot, factor, left)
-    return factor, left
+        solution += means.inverse.solve(partial.residual(solution, b))
+        rank, n = partial.factor.shape
+        enough = BOUND_TOLERANCE if n > rank * rank else TOLERANCE
+        if _bound(partial, solution, b, 0.0) <= enough:
+            return Solved(solution, _bound(partial, solution, b, partial.jitter), 0)
+        residual = b - _multiply(means.product, partial, solution, blocks)
+        if not relative_residual(residual, b) < 1.0:
+            solution, residual = np.zeros_like(b), b
+        single = None
+    for restart in range(MAX_RESTARTS + 1):
+        before = relative_residual(residual, b)
+        if before <= TOLERANCE or steps >= MAX_ITERATIONS:
+            break
+        product, inverse = single if single is not None else (means.product, means.inverse)
+
+        def multiply(a: Floats, product: Product = product) -> Floats:
+            return _multiply(product, partial, a, blocks)
+
+        share = 0.0 if single is None else SINGLE_GOAL
+        change, more = _conjugate_gradients(multiply, inverse.solve, residual, b, share)
+        steps += more
+        candidate = solution + change
+        left_over = b - _multiply(means.product, partial, candidate, blocks)
+        after = relative_residual(left_over, b)
+        if after < before:
+            solution, residual = candidate, left_over
+        elif single is None and restart:
+            break
+        if single is not None and not after < LEAST_GAIN * before:
+            single = None
+    # Of the system that was asked for, without the jitter.
+    true = relative_residual(residual + partial.jitter * solution, b)
+    return Solved(solution, true, steps)
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _add_column(
-    x: Floats,
-    covariance: int,
-    precision: float,
-    rank: int,
-    pivot: int,
-    factor: Floats,
-    left: Floats,
-) -> None:
-    """Fill row `rank` of the factor (r, n) and take it from what is left of the diagonal (n,)."""
-    use_widest_vectors()
-    n = x.shape[1]
-    point = np.empty(x.shape[0])
-    for j in range(x.shape[0]):
-        point[j] = x[j, pivot]
-    scale = 1.0 / np.sqrt(left[pivot])
-    earlier = factor[:rank, pivot].copy()
-    for start in range(0, n, RUN_ROWS):
-        stop = min(start + RUN_ROWS, n)
-        column = factor[rank, start:stop]
-        scaled_squares(x, start, point, precision, column)
-        correlate(covariance, column)
-        for k in range(rank):
-            _subtract(column, earlier[k], factor[k, start:stop])
-        for i in range(stop - start):
-            column[i] *= scale
-            left[start + i] = max(left[start + i] - column[i] * column[i], 0.0)
-    left[pivot] = 0.0
+def _multiply(product: Product, partial: PartialFactor, a: Floats, blocks: Blocks) -> Floats:
+    return product(a, blocks) + partial.jitter * a
 
 
-@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
-def _subtract(column: Floats, factor: float, other: Floats) -> None:
-    use_widest_vectors()
-    for i in range(column.shape[0]):
-        column[i] -= factor * other[i]
+def _bound(partial: PartialFactor, solution: Floats, b: Floats, jitter: float) -> float:
+    """Return a bound of the relative residual, with so much of the jitter taken off alpha again."""
+    residual = partial.residual(solution, b) + jitter * solution
+    most = np.linalg.norm(residual, axis=0) + partial.left_out(solution)
+    size = np.linalg.norm(b, axis=0)
+    return float(np.max(most / np.where(size > 0, size, 1.0)))
 
 
 def _conjugate_gradients(
@@ -217,17 +151,19 @@ def _conjugate_gradients(
     precondition: Callable[[Floats], Floats],
     residual: Floats,
     b: Floats,
+    share: float,
 ) -> tuple[Floats, int]:
     """Return the change that takes the residual away from each column, and the steps taken.
 
     Columns have steps of their own; the products are shared. A column that has converged, that is,
-    whose residual is within the tolerance of b, or on which the recurrence breaks down, stands
-    still. Of each, the iterate with the smallest residual is returned.
+    whose residual is within the tolerance of b or this share of what it was, or on which the
+    recurrence breaks down, stands still. Of each, the iterate with the smallest residual is
+    returned.
     """
     solution = np.zeros_like(residual)
     best, best_norm, best_step = solution.copy(), np.linalg.norm(residual, axis=0), 0
     residual = residual.copy()
-    goal = TOLERANCE * np.linalg.norm(b, axis=0)
+    goal = np.maximum(GOAL * TOLERANCE * np.linalg.norm(b, axis=0), share * best_norm)
     z = precondition(residual)
     direction = z.copy()
     rho = np.einsum("nc,nc->c", residual, z)

@@ -3,12 +3,13 @@
 | solver             | for                            | work                | memory     |
 |--------------------|--------------------------------|---------------------|------------|
 | CHOLESKY           | few rows                       | n³ / 3              | 8n² bytes  |
-| LOW_RANK           | smooth covariances             | n r² + one product  | 8nr bytes  |
-| CONJUGATE_GRADIENT | rough covariances of many rows | a product a step    | 8nr bytes  |
+| LOW_RANK           | smooth covariances             | n r²                | 8nr bytes  |
+| CONJUGATE_GRADIENT | rough covariances of many rows | a product a step    | 12nr bytes |
 
-The last two start from a partial pivoted Cholesky factor K ≈ LLᵀ of rank r, see
-`iterative_system`. A product is n² / 2 covariances; K is never formed for it. Whatever the solver,
-the residual in the report is computed anew from the solution with the rows themselves.
+The last two start from a partial pivoted Cholesky factor K ≈ LLᵀ of rank r, see `partial_factor`.
+A product is n² / 2 covariances; K is never formed for it. Whatever the solver, the residual in the
+report is computed anew from the solution: with all covariances, or, where the partial factor holds
+K, as the proven upper bound that the factor gives.
 
 Sources: Golub & Van Loan, Matrix Computations (2013), sections 4.2 and 11.5; Harbrecht,
 Peters & Schneider (2012), Applied Numerical Mathematics 62(4), 428-440, for the partial factor.
@@ -20,14 +21,15 @@ from enum import StrEnum
 
 import numpy as np
 
-from service.backends.base import Resident
+from service.backends.base import Resident, SingleProducts
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance
 from service.domain.prediction import SolveReport
 from service.estimators import iterative_system
 from service.estimators.blocks import Blocks
 from service.estimators.dense_system import Factor, factorise
-from service.estimators.iterative_system import Product, relative_residual
+from service.estimators.iterative_system import Means, Product, relative_residual
+from service.estimators.partial_factor import Woodbury, partial_factor
 
 DENSE_ROWS = 4000
 """128 MB of matrix, and no more than a second on two cores."""
@@ -44,7 +46,7 @@ SMOOTH_FEATURES = 3
 SHARES_AT_ONCE = 16
 """Shares of a product that wait to be added up; each holds a number a row."""
 
-MOST_RANK, PRECONDITIONER_RANK = 300, 100
+MOST_RANK, PRECONDITIONER_RANK = 300, 150
 
 
 REFINED = 1e-14
@@ -122,23 +124,51 @@ def solve_system(
 
     def product(b: Floats, blocks: Blocks) -> Floats:
         expansion = rows.expansion(kind, length_scale, b)
-        total = alpha * b
-        for start in range(0, expansion.share_count, SHARES_AT_ONCE):
-            count = min(SHARES_AT_ONCE, expansion.share_count - start)
-
-            def share(part: slice, start: int = start) -> Floats:
-                return expansion.share(start + part.start)
-
-            for part in blocks(share, count, 1):
-                total += part
-        return total
+        return alpha * b + _sum_of_shares(expansion.share, expansion.share_count, blocks)
 
     if solver is Solver.CHOLESKY:
         factor = factorise(rows.x, kind, length_scale, alpha, blocks)
         return _solved_densely(rows.y, factor, product, blocks)
     most_rank = MOST_RANK if solver is Solver.LOW_RANK else PRECONDITIONER_RANK
-    partial = iterative_system.partial_factor(rows.x, kind, length_scale, alpha, most_rank, blocks)
-    return _solved_iteratively(rows.y, partial, product, blocks)
+    partial = partial_factor(rows.x, kind, length_scale, alpha, most_rank, blocks)
+    inverse, single = partial.inverse(), None
+    if isinstance(inverse, Woodbury) and not partial.is_all:
+        singles = rows.single_products(kind, length_scale)
+        if singles is not None:
+            single = _single_product(singles, alpha), inverse.in_single_precision()
+    return _solved_iteratively(rows.y, Means(partial, product, inverse, single), blocks)
+
+
+def _sum_of_shares(share: Callable[[int], Floats], count: int, blocks: Blocks) -> Floats:
+    """Return the sum of the shares in their order, some of them at a time."""
+    total: Floats | None = None
+    for start in range(0, count, SHARES_AT_ONCE):
+
+        def one(part: slice, start: int = start) -> Floats:
+            return share(start + part.start)
+
+        for added in blocks(one, min(SHARES_AT_ONCE, count - start), 1):
+            if total is None:
+                total = added
+            else:
+                total += added
+    if total is None:
+        raise ValueError("a product has a share at least")
+    return total
+
+
+def _single_product(singles: SingleProducts, alpha: float) -> Product:
+    """Return the product with K + αI in 32-bit floats."""
+
+    def product(b: Floats, blocks: Blocks) -> Floats:
+        size = max(float(np.abs(b).max()), np.finfo(np.float64).tiny)
+        tiled = singles.tiled(b / size)
+        sums = _sum_of_shares(
+            lambda index: singles.share(index, tiled), singles.share_count, blocks
+        )
+        return np.asarray(alpha * b + size * singles.untiled(sums))
+
+    return product
 
 
 def _solved_densely(y: Floats, factor: Factor, product: Product, blocks: Blocks) -> System:
@@ -155,23 +185,20 @@ def _solved_densely(y: Floats, factor: Factor, product: Product, blocks: Blocks)
     return System(solution, report, factor.solve, solution.nbytes + factor.nbytes)
 
 
-def _solved_iteratively(
-    y: Floats, partial: iterative_system.PartialFactor, product: Product, blocks: Blocks
-) -> System:
+def _solved_iteratively(y: Floats, means: Means, blocks: Blocks) -> System:
     def solve(b: Floats, blocks: Blocks) -> Floats:
         # Column by column: a column's rounding would else depend on those beside it.
         columns = [
-            iterative_system.solve(partial, product, b[:, c : c + 1], blocks).solution
+            iterative_system.solve(means, b[:, c : c + 1], blocks).solution
             for c in range(b.shape[1])
         ]
         return np.concatenate(columns, axis=1)
 
-    found = iterative_system.solve(partial, product, y, blocks)
-    residual = found.residual + partial.jitter * found.solution
+    found = iterative_system.solve(means, y, blocks)
     report = SolveReport(
         "conjugate_gradient" if found.steps else "low_rank",
         found.steps,
-        relative_residual(residual, y),
-        partial.jitter,
+        found.relative_residual,
+        means.partial.jitter,
     )
-    return System(found.solution, report, solve, found.solution.nbytes + partial.nbytes)
+    return System(found.solution, report, solve, found.solution.nbytes + means.nbytes)

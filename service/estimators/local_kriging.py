@@ -45,7 +45,9 @@ def nearest_weights(x: Floats, q: Floats, rows: Rows, fit: Kriging) -> tuple[Flo
         LinAlgError: Not even the largest jitter makes a matrix positive definite.
     """
     weights, jitters = np.empty(rows.shape), np.empty(len(q))
-    x, q = (np.require(points, requirements=["C", "W"]) for points in (x, q))
+    x, q = np.ascontiguousarray(x).view(), np.ascontiguousarray(q).view()
+    # Always, since Numba compiles a variant for each, and nothing is copied for it.
+    x.flags.writeable = q.flags.writeable = False
     code, precision = COVARIANCE_CODES[fit.kernel], 1.0 / fit.length_scale
     if not _fill_weights(x, q, rows, code, precision, fit.alpha, weights, jitters):
         raise LinAlgError("covariances with 1e-4 on their diagonal are not positive definite")

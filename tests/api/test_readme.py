@@ -132,7 +132,7 @@ def assert_same(got: str, shown: str) -> None:
     """
     assert FRACTION.sub("#", got) == FRACTION.sub("#", shown)
     numbers = [np.array(FRACTION.findall(text), dtype=np.float64) for text in (got, shown)]
-    assert_allclose(*numbers, rtol=1e-12)
+    assert_allclose(numbers[0], numbers[1], rtol=1e-12)
 
 
 @pytest.mark.parametrize("page", PAGES)

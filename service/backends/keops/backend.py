@@ -182,6 +182,9 @@ class KeopsResident:
         """Return K(·, x) a; see `backends.base.Resident`."""
         return KeopsExpansion(self, covariance, length_scale, a)
 
+    def single_products(self, covariance: Covariance, length_scale: float) -> None:
+        """Return None: the formulas are compiled for 64 bits alone."""
+
     def _padded(self, points: Floats) -> Floats:
         """Return the points with columns of zeros up to the features of the formulas.
 

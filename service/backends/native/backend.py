@@ -8,6 +8,7 @@ from service.backends.base import Moments, Nearest, Resident, Search, Within, mo
 from service.backends.native import gaussian_sums, scan, sums, tree
 from service.backends.native.products import NativeExpansion
 from service.backends.native.scan import Screen
+from service.backends.native.single_products import NativeSingleProducts
 from service.backends.native.tree import Tree
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
@@ -17,8 +18,8 @@ from service.domain.kernels import Covariance, Kernel
 class NativeResident:
     """Rows with their tree, or screened for scans. Every call releases the GIL, on one thread.
 
-    Cost a query, beside the lookup in the tree: O(rows in reach · p²) for compact kernels, O(n p²)
-    for the Gaussian, O(n) for a product.
+    Cost a query, beside the lookup in the tree: O(rows in reach · p²) for moments, where the
+    Gaussian reaches about eight bandwidths, see `gaussian_limits`; O(n) for a product.
     """
 
     def __init__(self, x: Floats, y: Floats, rows: Tree, screened: Screen | None = None) -> None:
@@ -114,6 +115,10 @@ class NativeResident:
         """Return K(·, x) a with the rows in tiles; see `backends.base.Resident`."""
         return NativeExpansion(self._tree.x, self._tree.rows, covariance, length_scale, a)
 
+    def single_products(self, covariance: Covariance, length_scale: float) -> NativeSingleProducts:
+        """Return K(x, x) in 32-bit floats; see `backends.base.Resident`."""
+        return NativeSingleProducts(self._tree.x, self._tree.rows, covariance, length_scale)
+
 
 @final
 class NativeBackend:
@@ -173,3 +178,5 @@ def warm_up() -> None:
     expansion = rows.expansion(Covariance.GAUSSIAN, 1.0, np.zeros((3, 1)))
     expansion.at(q)
     expansion.share(0)
+    singles = rows.single_products(Covariance.GAUSSIAN, 1.0)
+    singles.share(0, singles.tiled(np.zeros((3, 1))))

@@ -56,24 +56,27 @@ UNITS: Final = {
 """How many units a length scale has, for the exponential to be 2⁻ᵘ, with the distance u in them, or
 for the Gaussian its square."""
 
-_ONE, _LN2, _LN2_SQ_THIRD = np.float32(1.0), np.float32(np.log(2)), np.float32(np.log(2) ** 2 / 3)
-_LARGEST_POWER = np.float32(120.0)
-_ROUNDER = np.float32(1.5 * 2.0**23)
+_single: Any = np.float32
+"""Untyped, since Numba's 32-bit numbers are floats to the type checker."""
+
+_ONE, _LN2, _LN2_SQ_THIRD = _single(1.0), _single(np.log(2)), _single(np.log(2) ** 2 / 3)
+_LARGEST_POWER = _single(120.0)
+_ROUNDER = _single(1.5 * 2.0**23)
 
 # 2ᶠ - 1 over f, in Chebyshev polynomials on |f| ≤ 1/2: 2ᶠ is wrong by less than 2.1e-7 of itself.
-_E1 = np.float32(0.693147188)
-_E2 = np.float32(0.240223489)
-_E3 = np.float32(0.055503571)
-_E4 = np.float32(0.00966637369)
-_E5 = np.float32(0.00133908674)
+_E1 = _single(0.693147188)
+_E2 = _single(0.240223489)
+_E3 = _single(0.055503571)
+_E4 = _single(0.00966637369)
+_E5 = _single(0.00133908674)
 
 # 1 / √w in Chebyshev polynomials for w from 0.932 to 1.070, what the first guess leaves: wrong by
 # less than 2.4e-8 of itself.
-_R0 = np.float32(2.46303153)
-_R1 = np.float32(-3.28819089)
-_R2 = np.float32(2.9613789)
-_R3 = np.float32(-1.41031295)
-_R4 = np.float32(0.274093402)
+_R0 = _single(2.46303153)
+_R1 = _single(-3.28819089)
+_R2 = _single(2.9613789)
+_R3 = _single(-1.41031295)
+_R4 = _single(0.274093402)
 
 
 @intrinsic
@@ -102,7 +105,7 @@ def _guessed_inverse_root(typing_context: Any, value: Any) -> Any:
 
 
 @final
-class SingleProducts:
+class NativeSingleProducts:
     """K(x, x) a in 32-bit floats; see `backends.base.SingleProducts`.
 
     Args:
@@ -164,7 +167,8 @@ def _root(s: float) -> float:
     y = _guessed_inverse_root(s)
     t = s * y
     w = t * y
-    return t * (_R0 + w * (_R1 + w * (_R2 + w * (_R3 + w * _R4))))
+    root: float = t * (_R0 + w * (_R1 + w * (_R2 + w * (_R3 + w * _R4))))
+    return root
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
@@ -177,7 +181,7 @@ def _correlation(covariance: int, s: float) -> float:
     rounded = _ROUNDER - u
     f = (_ROUNDER - rounded) - u
     power = _ONE + f * (_E1 + f * (_E2 + f * (_E3 + f * (_E4 + f * _E5))))
-    value = _times_power_of_two(power, rounded)
+    value: float = _times_power_of_two(power, rounded)
     if covariance == _MATERN32:
         value *= _ONE + u * _LN2
     elif covariance == _MATERN52:
@@ -196,7 +200,7 @@ def _fill_squares(tile: Singles, others: Singles, row: int, squares: Singles) ->
             v = tile[1, i] - second
             squares[i] = u * u + v * v
     else:
-        squares[:] = np.float32(0.0)
+        squares[:] = _single(0.0)
         for j in range(tile.shape[0]):
             center = others[j, row]
             for i in range(TILE_ROWS):
@@ -226,7 +230,7 @@ def _correlate(covariance: int, run: Singles) -> None:
 def _dot(run: Singles, a: Singles) -> float:
     """Return run · a, added in an order that is fixed when this is compiled."""
     use_widest_vectors()
-    total = np.float32(0.0)
+    total: float = _single(0.0)
     for i in range(TILE_ROWS):
         total += run[i] * a[i]
     return total
@@ -259,7 +263,7 @@ def _fill_share(
         for second in range(first, count):
             if correlation(covariance, box_gap_sq(boxes, first, second, 1.0)) < least:
                 continue
-            added[:] = np.float32(0.0)
+            added[:] = _single(0.0)
             for row in range(TILE_ROWS):
                 _fill_squares(tiles[second], tiles[first], row, run)
                 _correlate(covariance, run)

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from service.backends.base import Moments, Resident, Search
 from service.backends.native.backend import NativeBackend
-from service.backends.native.gaussian_sums import LEFT_OUT_OF_MEAN, LEFT_OUT_OF_SLOPES
+from service.backends.native.gaussian_limits import LEFT_OUT_OF_MEAN, LEFT_OUT_OF_SLOPES
 from service.domain.arrays import Floats
 from service.domain.kernels import Kernel
 

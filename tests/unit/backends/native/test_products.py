@@ -103,3 +103,26 @@ def test_shares_cover_all_pairs_of_tiles_once() -> None:
             assert cuts[0] == 0
             assert cuts[-1] == count
             assert (np.diff(cuts) > 0).all()
+
+
+@pytest.mark.parametrize("kind", Covariance)
+@pytest.mark.parametrize(("n", "d"), [(1, 1), (255, 2), (257, 3), (700, 5)])
+def test_single_products_are_those_to_six_digits(kind: Covariance, n: int, d: int) -> None:
+    x, a = 50 + RNG.random((n, d)), RNG.uniform(-1, 1, size=(n, 2))
+    x[-1] = x[0]
+    singles = NativeBackend().load(x, a).single_products(kind, 0.3)
+    tiled = singles.tiled(a)
+    shares = [singles.share(i, tiled) for i in range(singles.share_count)]
+    got = singles.untiled(np.sum(shares, axis=0))
+    expected = covariance(kind, distances(x, x), 0.3)
+    assert (np.abs(got - expected @ a) <= 3e-6 * (expected @ np.abs(a))).all()
+
+
+def test_single_products_are_symmetric() -> None:
+    x = RNG.random((300, 2))
+    singles = NativeBackend().load(x, x).single_products(Covariance.LAPLACIAN, 0.1)
+    tiled = singles.tiled(np.eye(300))
+    shares = [singles.share(i, tiled) for i in range(singles.share_count)]
+    matrix = singles.untiled(np.sum(shares, axis=0))
+    assert_array_equal(matrix, matrix.T)
+    assert_allclose(np.diag(matrix), 1.0, rtol=1e-6)
