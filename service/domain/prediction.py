@@ -75,7 +75,8 @@ class SolveReport:
     Attributes:
         method: "cholesky", "low_rank" or "conjugate_gradient".
         iterations: Steps of the iteration; 0 for a direct solve.
-        relative_residual: ‖(K + αI)a - y‖ / ‖y‖, computed anew from the solution.
+        relative_residual: ‖(K + αI)a - y‖ / ‖y‖, computed anew from the solution; with "low_rank"
+            it may be a proven upper bound of it.
         jitter: What was added to alpha to make the system solvable; 0 as a rule.
     """
 

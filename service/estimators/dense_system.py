@@ -18,7 +18,7 @@ from service.domain.kernels import Covariance
 from service.estimators.blocks import Blocks
 
 PANEL_ROWS = 256
-"""Columns factorised at once; with 512 the diagonal blocks, on one core, take longer."""
+"""Columns factorised at once, on one core."""
 
 PIECE_ROWS = 512
 """Rows of a panel that a core takes at once."""
@@ -50,9 +50,11 @@ class Factor:
         Column by column: LAPACK rounds a column otherwise beside others than alone.
         """
         solution = np.empty_like(b)
+        # Its transpose lies as LAPACK wants it: L itself would be copied.
+        upper = self.lower.T
         for column in range(b.shape[1]):
             blocks.check()
-            solution[:, column] = cho_solve((self.lower, True), b[:, column], check_finite=False)
+            solution[:, column] = cho_solve((upper, False), b[:, column], check_finite=False)
         return solution
 
 

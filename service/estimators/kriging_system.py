@@ -32,10 +32,10 @@ from service.estimators.iterative_system import Means, Product, relative_residua
 from service.estimators.partial_factor import Woodbury, partial_factor
 
 DENSE_ROWS = 4000
-"""128 MB of matrix, and no more than a second on two cores."""
+"""128 MB of matrix."""
 
 SMOOTH_ROWS = 500
-"""From here on a partial factor of a smooth covariance costs less than a whole one."""
+"""Up to here the whole matrix is small enough to be formed whatever its rank."""
 
 LEAST_SMOOTH_ALPHA = 1e-6
 """Below, a few digits of the solution rest on what a partial factor leaves out."""
@@ -95,7 +95,7 @@ def preferred_solver(n: int, d: int, kernel: Covariance, alpha: float) -> tuple[
             "Cholesky factor holds all of it"
         )
     if n <= DENSE_ROWS:
-        return Solver.CHOLESKY, f"up to {DENSE_ROWS} rows a Cholesky factor takes under a second"
+        return Solver.CHOLESKY, f"up to {DENSE_ROWS} rows the whole matrix is formed and factorised"
     if kernel is Covariance.GAUSSIAN:
         return Solver.LOW_RANK, (
             f"beyond {DENSE_ROWS} rows the matrix is not formed: conjugate gradients, with a "
