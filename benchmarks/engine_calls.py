@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from threadpoolctl import ThreadpoolController
+
 from service.domain.arrays import Floats
 from service.domain.dataset import make_dataset
 from service.engine.engine import Answer, Engine, PredictCommand
@@ -27,6 +29,7 @@ class EngineCalls:
     def __init__(self, engine: Engine, loop: asyncio.AbstractEventLoop) -> None:
         self._engine = engine
         self._loop = loop
+        self._libraries = ThreadpoolController()
 
     def upload(self, x: Floats, y: Floats) -> str:
         """Keep the rows and return the id of the dataset."""
@@ -40,7 +43,9 @@ class EngineCalls:
     def answer(self, dataset_id: str, queries: Floats, fit: Fit) -> Answer:
         """Return the engine's whole answer."""
         command = PredictCommand(queries, dataset_id=dataset_id, fit=fit)
-        return self._loop.run_until_complete(self._engine.predict(command))
+        # As `nearfit serve` has it: the engine shares the cores out itself. Peers keep them all.
+        with self._libraries.limit(limits=1, user_api="blas"):
+            return self._loop.run_until_complete(self._engine.predict(command))
 
     def mean(self, dataset_id: str, queries: Floats, fit: Fit) -> Floats:
         """Return the estimates, (m, t)."""

@@ -28,12 +28,12 @@ BLOCK_BYTES: Final = 32 * 2**20
 
 MAX_BLOCK: Final = 8192
 FIRST_BLOCK: Final = 16
-"""Queries in the first portion of a fit with a bandwidth, at most: how many rows are in reach, and so
-what a query costs, depends on the data."""
+"""Queries in the first portion of a fit with a bandwidth, at most: how many rows are in reach, and
+so what a query costs, depends on the data."""
 
 EVEN_S: Final = 0.02
-"""Computing time up to which each core gets one block: handing over four more blocks cost 1.2 of the
-4.7 ms of 1,000 queries (knn, n = 200,000, d = 1), and cores rarely drift apart in so short a time."""
+"""Computing time up to which each core gets one block. Handing over several cost about a
+tenth of 1,000 queries (knn, n = 200,000, d = 1), and cores rarely drift apart in so short a time."""
 
 
 class Precision(StrEnum):

@@ -51,6 +51,7 @@ class _Building:
 
     done: threading.Event = field(default_factory=threading.Event)
     is_wanted: bool = True
+    is_asked_for: bool = True
 
 
 class PreparedCache:
@@ -67,6 +68,7 @@ class PreparedCache:
         self._lock = threading.Lock()
         self._kept: OrderedDict[_Key, Sized] = OrderedDict()
         self._building: dict[_Key, _Building] = {}
+        self._unasked: set[_Key] = set()
         self._used_bytes = 0
         self._forgets = 0
         self._forgotten: OrderedDict[tuple[str, str], int] = OrderedDict()
@@ -81,9 +83,14 @@ class PreparedCache:
         """Bytes that can be added without dropping anything."""
         return self._budget_bytes - self._used_bytes
 
-    def lease(self) -> "Lease":
-        """Return access for one task: what it makes is kept unless forgotten from now on."""
-        return Lease(self, self._forgets)
+    def lease(self, *, is_ahead: bool = False) -> "Lease":
+        """Return access for one task: what it makes is kept unless forgotten from now on.
+
+        Args:
+            is_ahead: Nobody has asked for it yet. It makes way for the first part of its kind that
+                somebody asks for, so that a dataset does not lie there twice for nothing.
+        """
+        return Lease(self, self._forgets, is_ahead)
 
     def get(
         self,
@@ -93,6 +100,7 @@ class PreparedCache:
         check: Callable[[], None],
         *,
         since: int | None = None,
+        is_ahead: bool = False,
     ) -> T:
         """Return what `make` gives for this part of the dataset, made once.
 
@@ -105,6 +113,7 @@ class PreparedCache:
             make: Makes it.
             check: Raises when the time of the caller is over.
             since: Do not keep what was forgotten after this count of forgettings.
+            is_ahead: Nobody has asked for it yet; see `lease`.
         """
         if not dataset.id:
             return make()
@@ -113,10 +122,13 @@ class PreparedCache:
             with self._lock:
                 if key in self._kept:
                     self._kept.move_to_end(key)
+                    self._unasked.discard(key)
                     return cast(T, self._kept[key])
                 other = self._building.get(key)
-                if other is None:
-                    mine = self._building[key] = _Building()
+                if other is not None:
+                    other.is_asked_for |= not is_ahead
+                else:
+                    mine = self._building[key] = _Building(is_asked_for=not is_ahead)
                     break
             other.done.wait(WAIT_S)
             check()
@@ -124,7 +136,7 @@ class PreparedCache:
             value = make()
             with self._lock:
                 if mine.is_wanted and not self.is_forgotten(dataset, since):
-                    self._keep(dataset, part, value)
+                    self._keep(dataset, part, value, is_asked_for=mine.is_asked_for)
             return value
         finally:
             with self._lock:
@@ -137,6 +149,7 @@ class PreparedCache:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
+                self._unasked.discard(key)
             return self._kept.get(key)
 
     def earlier(self, dataset: Dataset, part: Hashable) -> Sized | None:
@@ -194,11 +207,20 @@ class PreparedCache:
             if key[0] == dataset_id and key[2] == part and key[1] != but.digest
         ]
 
-    def _keep(self, dataset: Dataset, part: Hashable, value: Sized) -> None:
+    def _keep(self, dataset: Dataset, part: Hashable, value: Sized, *, is_asked_for: bool) -> None:
         self._drop(self._others(dataset.id, part, dataset))
         if value.nbytes > self._budget_bytes:
             return
-        self._kept[dataset.id, dataset.digest, part] = value
+        version = (dataset.id, dataset.digest)
+        alike = [key for key in self._kept if key[:2] == version and isinstance(key[2], type(part))]
+        key = (*version, part)
+        if is_asked_for:
+            self._drop([other for other in alike if other in self._unasked])
+        elif any(other not in self._unasked for other in alike):
+            return
+        else:
+            self._unasked.add(key)
+        self._kept[key] = value
         self._used_bytes += value.nbytes
         while self._used_bytes > self._budget_bytes:
             self._drop([next(iter(self._kept))])
@@ -206,6 +228,7 @@ class PreparedCache:
     def _drop(self, keys: list[_Key]) -> None:
         for key in keys:
             self._used_bytes -= self._kept.pop(key).nbytes
+            self._unasked.discard(key)
 
 
 @dataclass(frozen=True)
@@ -215,16 +238,18 @@ class Lease:
     Attributes:
         cache: Where things are kept.
         since: The count of forgettings when the task came.
+        is_ahead: Nobody has asked for it yet; see `PreparedCache.lease`.
     """
 
     cache: PreparedCache
     since: int
+    is_ahead: bool = False
 
     def get(
         self, dataset: Dataset, part: Hashable, make: Callable[[], T], check: Callable[[], None]
     ) -> T:
         """Return what `make` gives for this part of the dataset; see `PreparedCache.get`."""
-        return self.cache.get(dataset, part, make, check, since=self.since)
+        return self.cache.get(dataset, part, make, check, since=self.since, is_ahead=self.is_ahead)
 
     def earlier(self, dataset: Dataset, part: Hashable) -> Sized | None:
         """Return this part of an earlier version; see `PreparedCache.earlier`."""

@@ -172,7 +172,10 @@ class SolverItem(AnswerModel):
 
     method: str = Field(description="`cholesky`, `low_rank` or `conjugate_gradient`.")
     iterations: int
-    relative_residual: float = Field(description="Of the true residual, computed anew.")
+    relative_residual: float = Field(
+        description="Of the true residual, computed anew from the solution; for `low_rank` it may "
+        "be a proven bound of it from above."
+    )
     jitter: float = Field(description="Added to alpha to make the system solvable; 0 as a rule.")
 
     @classmethod

@@ -214,7 +214,8 @@ class ThreadWorker:
         """Begin to build the tree in a thread of the lowest priority; see `workers.base.Worker`."""
         if dataset.n_rows < PREPARED_AHEAD_ROWS or self._is_closed:
             return
-        self._ahead.submit(self._build, dataset, metric, search, self._cache.lease())
+        lease = self._cache.lease(is_ahead=True)
+        self._ahead.submit(self._build, dataset, metric, search, lease)
 
     def _build(self, dataset: Dataset, metric: Metric, search: Search, lease: Lease) -> None:
         if lease.is_over(dataset) or PREPARED_BYTES * dataset.nbytes > self._cache.room_bytes:

@@ -57,6 +57,28 @@ def test_the_least_recently_used_goes_first() -> None:
     assert [values[name].times for name in "abc"] == [1, 2, 1]
 
 
+@pytest.mark.parametrize(
+    ("order", "kept"),
+    [
+        (["ahead a", "b"], ["b"]),  # nobody asked for a
+        (["ahead a", "a", "b"], ["a", "b"]),
+        (["b", "ahead a"], ["b"]),  # it comes too late to be of use
+        (["ahead a", "ahead b"], ["a", "b"]),
+        (["ahead a", "ahead b", "b"], ["a", "b"]),
+    ],
+)
+def test_what_was_made_ahead_makes_way_for_what_is_asked_for(
+    order: list[str], kept: list[str]
+) -> None:
+    cache = PreparedCache(100)
+    for step in order:
+        *ahead, part = step.split()
+        lease = cache.lease(is_ahead=bool(ahead))
+        lease.get(dataset(), part, Made(10).make, nothing)
+    assert sorted(map(str, cache.parts(dataset()))) == kept
+    assert cache.used_bytes == 10 * len(kept)
+
+
 def test_a_value_beyond_the_budget_is_used_and_dropped() -> None:
     cache, value = PreparedCache(5), Made(10)
     assert cache.get(dataset(), "tree", value.make, nothing) is value
