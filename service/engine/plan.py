@@ -32,8 +32,8 @@ FIRST_BLOCK: Final = 16
 so what a query costs, depends on the data."""
 
 EVEN_S: Final = 0.02
-"""Computing time up to which each core gets one block. Handing over several cost about a
-tenth of 1,000 queries (knn, n = 200,000, d = 1), and cores rarely drift apart in so short a time."""
+"""Computing time up to which each core gets one block: handing over several cost about a tenth of
+1,000 queries (knn, n = 200,000, d = 1), and cores rarely drift apart in so short a time."""
 
 
 class Precision(StrEnum):
