@@ -185,8 +185,8 @@ class Settings(BaseSettings):
     )
     prepare: bool = Field(
         True,
-        description="Whether the rows of an uploaded dataset are made ready for the default fit "
-        "before someone asks.",
+        description="Whether the rows of an uploaded dataset are made ready before someone asks: "
+        "in data units, and up to a million rows for the default fit too.",
     )
     cache_dir: Path = Field(
         default_factory=default_cache_dir,

@@ -30,6 +30,10 @@ T = TypeVar("T")
 ASIDE_THREADS = 4
 """Bodies read and answers written at once; each may hold a few hundred megabytes."""
 
+TWICE_AHEAD_ROWS = 1_000_000
+"""Up to here rows are made ready in data units, which explicit fits have, and in the metric of
+`auto`. A tree of more takes seconds and hundreds of megabytes."""
+
 INLINE_NUMBERS = 50_000
 """So many queries are looked through in less time than a thread takes to begin."""
 
@@ -176,9 +180,12 @@ class Engine:
         check_columns(self.limits, features=dataset.n_features, targets=dataset.n_targets)
         stored, is_new = self._store.add(dataset)
         if is_new and self._prepares_ahead:
-            fit = resolved(Auto(), stored)
-            plan = self._plan(fit, stored, 1)
-            self._workers[plan.backend].prepare(stored, fit.metric, plan.search)
+            auto = resolved(Auto(), stored)
+            plan = self._plan(auto, stored, 1)
+            worker = self._workers[plan.backend]
+            worker.prepare(stored, "euclidean", plan.search)
+            if stored.n_rows <= TWICE_AHEAD_ROWS:
+                worker.prepare(stored, auto.metric, plan.search)
         return stored, is_new
 
     def describe(self, dataset_id: str) -> Dataset:
