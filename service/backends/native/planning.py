@@ -5,8 +5,8 @@ from typing import Final
 from service.backends.base import Search
 
 TREE_FEATURES: Final = 12
-"""Features up to which a tree is preferred. At 12, blocks of queries on uniform rows, the hardest for
-a tree, are faster by a scan, and queries that come alone by the tree; beyond, both by a scan.
+"""Features up to which a tree is preferred. At 12, blocks of queries on uniform rows, the hardest
+for a tree, are faster by a scan, and queries that come alone by the tree; at 14 both by a scan.
 Measured with k = 32 and uniform rows, in microseconds a query:
 
 | d  | n   | tree | scan | tree, query alone | scan, query alone |
