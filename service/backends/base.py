@@ -39,6 +39,8 @@ class Search(StrEnum):
     TREE = "tree"
     SCAN = "scan"
 
+    __hash__ = str.__hash__  # see Kernel
+
 
 @dataclass(frozen=True, eq=False)
 class Nearest:

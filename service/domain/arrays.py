@@ -19,3 +19,28 @@ Rows: TypeAlias = NDArray[np.int64]
 def as_floats(values: Any) -> Floats:
     """Return `values` as a float64, C-contiguous array, without a copy where it is one."""
     return np.ascontiguousarray(values, dtype=np.float64)
+
+
+def column_extremes(x: Floats) -> tuple[Floats, Floats]:
+    """Return the least and the greatest value of each column of x (n, d), (d,) each; n > 0.
+
+    Cost: O(n d). Over long and narrow rows NumPy takes ten times as long as over a copy of a block
+    of them that has the columns side by side.
+    """
+    n, d = x.shape
+    if x.size <= NUMBERS_AT_ONCE or d >= MANY_COLUMNS:
+        return x.min(axis=0), x.max(axis=0)
+    rows = NUMBERS_AT_ONCE // d
+    starts = range(0, n, rows)
+    extremes = np.empty((2, d, len(starts)))
+    for block, start in enumerate(starts):
+        columns = np.ascontiguousarray(x[start : start + rows].T)
+        extremes[0, :, block], extremes[1, :, block] = columns.min(axis=1), columns.max(axis=1)
+    return extremes[0].min(axis=1), extremes[1].max(axis=1)
+
+
+NUMBERS_AT_ONCE = 2**16
+"""Numbers of which a copy stays in the cache."""
+
+MANY_COLUMNS = 32
+"""So many next to each other NumPy reduces as fast as they can be read."""

@@ -149,7 +149,8 @@ def as_columns(values: Floats, pointer: str) -> Floats:
     if values.shape[1] == 0:
         raise InvalidInput.at(pointer, "The rows are empty; each needs at least one number.")
     # False for NaN too, and without a copy where all is well.
-    if not (-LARGEST_VALUE <= values.min() and values.max() <= LARGEST_VALUE):
+    least, most = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
+    if not (-LARGEST_VALUE <= least and most <= LARGEST_VALUE):
         usable = np.abs(values) <= LARGEST_VALUE
         i, j = (int(v) for v in np.argwhere(~usable)[0])
         value = float(values[i, j])

@@ -8,7 +8,8 @@
     │   ├── BodyTooSlow               its bytes stopped coming
     │   ├── UnsupportedMediaType      a Content-Type that is not read here
     │   ├── NotAcceptable             an Accept that cannot be served
-    │   └── DatasetNotFound           no such id
+    │   ├── DatasetNotFound           no such id
+    │   └── JobNotFound               no such job, or it ended long ago
     └── ServiceUnable                 the request may be right; not now, or not here
         ├── StoreFull                 the byte budget is spent
         ├── DeadlineExceeded          the time asked for is over
@@ -94,6 +95,11 @@ class NotAcceptable(RequestRefused):
 @final
 class DatasetNotFound(RequestRefused):
     """There is no dataset with this id."""
+
+
+@final
+class JobNotFound(RequestRefused):
+    """There is no job with this id, or it ended long ago."""
 
 
 class ServiceUnable(NearfitError):

@@ -18,6 +18,8 @@ class Kernel(StrEnum):
     TRIWEIGHT = "triweight"
     COSINE = "cosine"
 
+    __hash__ = str.__hash__  # that of enumerations takes several times as long
+
     @property
     def is_compact(self) -> bool:
         """True where the weight is zero beyond the bandwidth."""
@@ -31,3 +33,5 @@ class Covariance(StrEnum):
     LAPLACIAN = "laplacian"
     MATERN32 = "matern32"
     MATERN52 = "matern52"
+
+    __hash__ = str.__hash__  # see Kernel

@@ -1,11 +1,11 @@
-"""The CPU engine: a kd-tree where rows have a reach, one scan where they do not."""
+"""The CPU engine: a kd-tree or sorted rows where rows have a reach, one scan where they do not."""
 
 from typing import Final, final
 
 import numpy as np
 
 from service.backends.base import Moments, Nearest, Resident, Search, Within, monomial_count
-from service.backends.native import gaussian_sums, scan, sums, tree
+from service.backends.native import gaussian_sums, scan, sorted_rows, sums, tree, tree_search
 from service.backends.native.products import NativeExpansion
 from service.backends.native.scan import Screen
 from service.backends.native.single_products import NativeSingleProducts
@@ -49,9 +49,12 @@ class NativeResident:
         t = self._tree
         if self._screened is not None:
             scan.nearest_by_scan(t, self._screened, self.x, q, distances, places, rows)
+        elif q.shape[1] == 1:
+            order = sorted_rows.order_of(q)
+            sorted_rows.nearest(t.x, t.rows, q, order, distances, places, rows)
         else:
-            order = tree.order_of(t, q)
-            tree.nearest(t.x, t.rows, t.bounds, t.boxes, q, order, distances, places, rows)
+            order = tree_search.order_of(t, q)
+            tree_search.nearest(t.x, t.rows, t.bounds, t.boxes, q, order, distances, places, rows)
         return Nearest(distances, rows, places)
 
     def within(self, q: Floats, radius: Floats) -> Within:
@@ -59,11 +62,11 @@ class NativeResident:
         q, radius = _writable(q), _writable(radius)
         t = self._tree
         counts = np.empty(len(q), dtype=np.int64)
-        tree.count_within(t.x, t.bounds, t.boxes, q, radius, counts)
+        tree_search.count_within(t.x, t.bounds, t.boxes, q, radius, counts)
         offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         rows = np.empty(offsets[-1], dtype=np.int64)
         distances = np.empty(offsets[-1])
-        tree.fill_within(t.x, t.rows, t.bounds, t.boxes, q, radius, offsets, rows, distances)
+        tree_search.fill_within(t.x, t.rows, t.bounds, t.boxes, q, radius, offsets, rows, distances)
         return Within(offsets, rows, distances)
 
     def moments(
@@ -137,10 +140,14 @@ class NativeBackend:
     ) -> NativeResident:
         """Return the rows made ready; see `backends.base.Backend`.
 
-        Cost: O(n log n · d) with a new tree, O(n d) with the tree of `base` or with none.
+        Cost: O(n log n · d) with a new tree, O(n d) with the tree of `base` or with none. The rows
+        of one feature are sorted, and have no tail.
         """
         if search is Search.SCAN:
             return NativeResident(x, y, tree.unindexed(x), scan.screen(x))
+        if x.shape[1] == 1:
+            known = base.tree.rows if isinstance(base, NativeResident) else sorted_rows.NO_ROWS
+            return NativeResident(x, y, sorted_rows.build(x, known))
         indexed = len(x) if indexed_rows is None else indexed_rows
         if isinstance(base, NativeResident) and base.tree.indexed_rows == indexed:
             shared = base.tree
@@ -151,6 +158,9 @@ class NativeBackend:
 
 def _writable(array: Floats) -> Floats:
     """Return the array, copied if it is read-only: Numba would compile a second variant for it."""
+    flags = array.flags
+    if flags.c_contiguous and flags.writeable and array.dtype == np.float64:
+        return array  # what `require` finds out too, in ten times as long
     return np.require(array, dtype=np.float64, requirements=["C", "W"])
 
 
@@ -169,7 +179,8 @@ def warm_up() -> None:
     rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
     q, one = np.zeros((1, 1)), np.ones(1)
     rows.nearest(q, 1)
-    rows.nearest(np.zeros((2, 1)), 1)
+    flat = NativeBackend().load(np.zeros((3, 2)), np.zeros((3, 1)))
+    flat.nearest(np.zeros((2, 2)), 1)
     many = np.zeros((scan.LEAST_ROWS, 1))
     NativeBackend().load(many, many, Search.SCAN).nearest(q, 1)
     rows.within(q, one)

@@ -105,3 +105,14 @@ def fill_covariances(
             point[j] = x[j, i]
         scaled_squares(x, 0, point, precision, matrix[i, : i + 1])
         correlate(covariance, matrix[i, : i + 1])
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def correlate_rows(
+    x: Floats, start: int, points: Floats, covariance: int, precision: float, matrix: Floats
+) -> None:
+    """Fill matrix (p, r) with the covariances of points (p, d) and r rows of x from `start` on."""
+    use_widest_vectors()
+    for i in range(points.shape[0]):
+        scaled_squares(x, start, points[i], precision, matrix[i])
+        correlate(covariance, matrix[i])

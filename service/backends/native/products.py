@@ -69,26 +69,16 @@ class NativeExpansion:
     def __init__(
         self, x: Floats, rows: RowIds, covariance: Covariance, length_scale: float, a: Floats
     ) -> None:
-        d, n = x.shape
-        count = -(-n // TILE_ROWS)
-        padding = count * TILE_ROWS - n
-        # What fills the last tile lies where its last row lies, and weighs nothing.
-        padded = np.concatenate([x, np.repeat(x[:, -1:], padding, axis=1)], axis=1)
-        self._tiles: Final = np.ascontiguousarray(
-            padded.reshape(d, count, TILE_ROWS).transpose(1, 0, 2)
-        )
-        weights = np.concatenate([a[rows].T, np.zeros((a.shape[1], padding))], axis=1)
-        self._a: Final = np.ascontiguousarray(
-            weights.reshape(a.shape[1], count, TILE_ROWS).transpose(1, 0, 2)
-        )
+        self._tiles: Final = in_tiles(x, x[:, -1:])
+        self._a: Final = in_tiles(a[rows].T, np.zeros((a.shape[1], 1)))
         self._boxes: Final = np.stack([self._tiles.min(axis=2), self._tiles.max(axis=2)], axis=1)
         self._totals: Final = np.abs(a).sum(axis=0)
         self._rows: Final = rows
         self._code: Final = COVARIANCE_CODES[covariance]
         self._length_scale: Final = length_scale
         self._precision: Final = 1.0 / length_scale
-        pairs = max(PAIRS_A_SHARE, SHARE_OF_ROWS * n)
-        self._cuts: Final = share_cuts(count, pairs)
+        pairs = max(PAIRS_A_SHARE, SHARE_OF_ROWS * len(rows))
+        self._cuts: Final = share_cuts(len(self._a), pairs)
 
     @property
     def nbytes(self) -> int:
@@ -119,10 +109,26 @@ class NativeExpansion:
             self._tiles, self._a, self._boxes, self._code, self._precision, least,
             self._cuts[index], self._cuts[index + 1], sums,
         )  # fmt: skip
-        n, columns = len(self._rows), self._a.shape[1]
-        share = np.empty((n, columns))
-        share[self._rows] = sums.transpose(0, 2, 1).reshape(-1, columns)[:n]
-        return share
+        return out_of_tiles(sums, self._rows)
+
+
+def in_tiles(values: Floats, filling: Floats) -> Floats:
+    """Return values (c, n) in tiles (tiles, c, r); a column (c, 1) fills the last one.
+
+    Rows are filled up with the place of the last of them, which weighs nothing there.
+    """
+    c, n = values.shape
+    padding = -n % TILE_ROWS
+    padded = np.concatenate([values, np.repeat(filling, padding, axis=1)], axis=1)
+    return np.ascontiguousarray(padded.reshape(c, -1, TILE_ROWS).transpose(1, 0, 2))
+
+
+def out_of_tiles(sums: Floats, rows: RowIds) -> Floats:
+    """Return sums in tiles as (n, c), in the order of the dataset."""
+    n, columns = len(rows), sums.shape[1]
+    values = np.empty((n, columns))
+    values[rows] = sums.transpose(0, 2, 1).reshape(-1, columns)[:n]
+    return values
 
 
 def share_cuts(count: int, pairs: int) -> Rows:

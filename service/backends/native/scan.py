@@ -30,7 +30,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from service.backends.native.tree import RowIds, Tree, nearest, sort_places
+from service.backends.native.tree import RowIds, Tree
+from service.backends.native.tree_search import nearest, sort_places
 from service.backends.native.vectors import TILE_QUERIES, TILE_ROWS, first_bit, screen_tile
 from service.domain.arrays import Floats, Rows
 

@@ -22,7 +22,14 @@ from numpy.typing import NDArray
 
 from service.backends.native.covariances import COVARIANCE_CODES, correlation
 from service.backends.native.exponential import use_widest_vectors
-from service.backends.native.products import TILE_ROWS, box_gap_sq, share_cuts
+from service.backends.native.products import (
+    SHARE_OF_ROWS,
+    TILE_ROWS,
+    box_gap_sq,
+    in_tiles,
+    out_of_tiles,
+    share_cuts,
+)
 from service.backends.native.tree import RowIds
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance
@@ -34,9 +41,6 @@ Singles: TypeAlias = NDArray[np.float32]
 
 PAIRS_A_SHARE = 4_000_000
 """A few milliseconds of computing."""
-
-SHARE_OF_ROWS = 64
-"""Pairs a row in a share: of many rows, it ends with as long a sum over all of them."""
 
 NEGLIGIBLE = 1e-8
 """Pairs of tiles with covariances below this share of 1 / n count as nothing."""
@@ -118,18 +122,14 @@ class NativeSingleProducts:
     def __init__(
         self, x: Floats, rows: RowIds, covariance: Covariance, length_scale: float
     ) -> None:
-        d, n = x.shape
-        count = -(-n // TILE_ROWS)
-        self._padding: Final = count * TILE_ROWS - n
         scaled = (x - x.mean(axis=1, keepdims=True)) / length_scale
-        # What fills the last tile lies where its last row lies, and weighs nothing.
-        padded = np.concatenate([scaled, np.repeat(scaled[:, -1:], self._padding, axis=1)], axis=1)
-        tiles = padded.reshape(d, count, TILE_ROWS).transpose(1, 0, 2)
-        self._tiles: Final = np.ascontiguousarray(tiles * UNITS[covariance], dtype=np.float32)
+        tiles = in_tiles(scaled, scaled[:, -1:])
+        self._tiles: Final = (tiles * UNITS[covariance]).astype(np.float32)
         self._boxes: Final = np.stack([tiles.min(axis=2), tiles.max(axis=2)], axis=1)
         self._rows: Final = rows
         self._code: Final = COVARIANCE_CODES[covariance]
-        self._cuts: Final = share_cuts(count, max(PAIRS_A_SHARE, SHARE_OF_ROWS * n))
+        pairs = max(PAIRS_A_SHARE, SHARE_OF_ROWS * len(rows))
+        self._cuts: Final = share_cuts(len(tiles), pairs)
 
     @property
     def share_count(self) -> int:
@@ -138,11 +138,7 @@ class NativeSingleProducts:
 
     def tiled(self, a: Floats) -> Singles:
         """Return the coefficients a (n, c), at most 1 in size, as `share` takes them."""
-        columns = a.shape[1]
-        weights = np.zeros((columns, len(a) + self._padding), dtype=np.float32)
-        weights[:, : len(a)] = a[self._rows].T
-        tiles = weights.reshape(columns, -1, TILE_ROWS).transpose(1, 0, 2)
-        return np.ascontiguousarray(tiles)
+        return in_tiles(a[self._rows].T, np.zeros((a.shape[1], 1))).astype(np.float32)
 
     def share(self, index: int, tiled: Singles) -> Floats:
         """Return one of the shares that add up to the product, in tiles."""
@@ -155,10 +151,7 @@ class NativeSingleProducts:
 
     def untiled(self, sums: Floats) -> Floats:
         """Return sums in tiles as (n, c), in the order of the dataset."""
-        n, columns = len(self._rows), sums.shape[1]
-        product = np.empty((n, columns))
-        product[self._rows] = sums.transpose(0, 2, 1).reshape(-1, columns)[:n]
-        return product
+        return out_of_tiles(sums, self._rows)
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

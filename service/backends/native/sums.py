@@ -11,7 +11,8 @@ import numpy as np
 from numba import njit
 
 from service.backends.native.exponential import use_widest_vectors
-from service.backends.native.tree import STACK, RowIds, rows_in_reach
+from service.backends.native.tree import STACK, RowIds
+from service.backends.native.tree_search import rows_in_reach
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Kernel
 
@@ -230,7 +231,11 @@ def compact_moments(
     use_widest_vectors()
     rows, p, k = x.shape[1], gram.shape[1], found_places.shape[1]
     stack = np.empty(STACK, dtype=np.int64)
-    places, distances = np.empty(rows, dtype=np.int64), np.empty(rows)
+    room = k  # of all rows only where they are searched: it may be more than the heap keeps
+    for query in range(q.shape[0]):
+        if k == 0 or kernel == _UNIFORM or found_distances[query, k - 1] != bandwidth[query]:
+            room = rows
+    places, distances = np.empty(room, dtype=np.int64), np.empty(room)
     block = _block_rows(p)
     phi, block_y = np.empty((p - 1, block)), np.empty((y.shape[0], block))
     weights, weighted = np.empty(block), np.empty(block)

@@ -19,7 +19,7 @@ searches = pytest.mark.parametrize("search", Search)
 @st.composite
 def rows_with_ties(draw: st.DrawFn) -> tuple[Floats, Floats, Floats]:
     """Points of a small integer grid: many equal distances, many duplicates."""
-    n, d, m = draw(st.integers(1, 90)), draw(st.integers(1, 4)), draw(st.integers(1, 5))
+    n, d, m = draw(st.integers(1, 200)), draw(st.integers(1, 6)), draw(st.integers(1, 5))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     side = draw(st.integers(1, 5))
     x = rng.integers(0, side, (n, d)).astype(float)

@@ -16,15 +16,17 @@ from service.estimators.kernels import covariance, distances
 RNG = np.random.default_rng(2)
 
 
-def check(x: Floats, q: Floats, a: Floats, kind: Covariance, l: float, search: Search) -> None:  # noqa: E741
+def check(
+    x: Floats, q: Floats, a: Floats, kind: Covariance, length_scale: float, search: Search
+) -> None:
     """Hold an expansion against the whole matrix, relative to the sum of the absolute terms."""
-    expansion = NativeBackend().load(x, x[:, :1].copy(), search).expansion(kind, l, a)
+    expansion = NativeBackend().load(x, x[:, :1].copy(), search).expansion(kind, length_scale, a)
     got = expansion.at(q)
-    matrix = covariance(kind, distances(q, x), l)
+    matrix = covariance(kind, distances(q, x), length_scale)
     sizes = matrix @ np.abs(a)
     assert (np.abs(got.values - matrix @ a) <= 1e-12 * sizes + 1e-150).all()
     assert_allclose(got.nearest_distance, distances(q, x).min(axis=1), rtol=1e-13)
-    between = covariance(kind, distances(x, x), l)
+    between = covariance(kind, distances(x, x), length_scale)
     total = np.sum([expansion.share(i) for i in range(expansion.share_count)], axis=0)
     assert (np.abs(total - between @ a) <= 1e-13 * np.abs(a).sum()).all()
 

@@ -11,7 +11,7 @@ from numba import njit
 from numpy.testing import assert_array_equal
 
 from service.backends.base import Search
-from service.backends.native import scan, tree
+from service.backends.native import scan, tree_search
 from service.backends.native.backend import NativeBackend
 from service.backends.native.vectors import TILE_QUERIES, TILE_ROWS, screen_tile
 from service.domain.arrays import Floats, Rows
@@ -65,7 +65,7 @@ def answered_in_64_bits(x: Floats, q: Floats, k: int, patch: pytest.MonkeyPatch)
 
     def noted(*arguments: Any) -> None:
         asked.append(np.array(arguments[5]))
-        tree.nearest(*arguments)
+        tree_search.nearest(*arguments)
 
     patch.setattr(scan, "nearest", noted)
     NativeBackend().load(x, x[:, :1].copy(), Search.SCAN).nearest(q, k)

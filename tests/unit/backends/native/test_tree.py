@@ -91,10 +91,3 @@ def test_an_unindexed_set_of_rows_is_one_node_in_its_own_order() -> None:
     assert_array_equal(rows.x, x.T)
     assert_array_equal(rows.rows, np.arange(500))
     assert_array_equal(rows.bounds, [[0, 500]])
-
-
-@given(x=row_sets(), data=st.data())
-def test_the_order_of_the_queries_holds_each_once(x: Floats, data: st.DataObject) -> None:
-    m = data.draw(st.integers(1, 50))
-    q = np.random.default_rng(m).normal(size=(m, x.shape[1]))
-    assert_array_equal(np.sort(tree.order_of(tree.build(x), q)), np.arange(m))
