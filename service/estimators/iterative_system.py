@@ -12,6 +12,7 @@ away nine tenths of the residual, the next ones are found with 64-bit products t
 Source: Golub & Van Loan, Matrix Computations (2013), sections 3.5.3 and 11.5.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -20,13 +21,21 @@ import numpy as np
 
 from service.domain.arrays import Floats
 from service.estimators.blocks import Blocks
-from service.estimators.partial_factor import Inverse, PartialFactor, Woodbury
+from service.estimators.partial_factor import UNIT_ROUNDOFF, Inverse, PartialFactor, Woodbury
 
 MAX_ITERATIONS = 500
 MAX_RESTARTS = 4
 
-TOLERANCE = 1e-10
-"""Of the relative residual, two digits below what is asked of an answer."""
+TOLERANCE = 1e-13
+"""Of the relative residual. A residual r changes an answer by ‖r‖ / (2√α) at most, since the
+weights l of a query have ‖l‖ ≤ 1 / (2√α): kkᵀ ≤ K, so that ‖l‖² ≤ ‖(K + αI)⁻²K‖."""
+
+ROUNDINGS = 2.0
+"""How many units in the last place of |K + αI| |a| a residual may be, where that is more: about
+what rounding leaves of it, whatever the solver."""
+
+LEAST_TOLERANCE = 1e-10
+"""What is sought all the same, two digits below what is asked of an answer."""
 
 GOAL = 0.2
 """Of the tolerance: where the iteration ends, whose residual differs from the true one."""
@@ -35,7 +44,7 @@ BOUND_TOLERANCE = 1e-9
 """The same for the proven bound of it, where a product costs more than the factor, n > r²."""
 
 SINGLE_GOAL = 4e-6
-"""Of the residual: what 32-bit products take it down to; two changes reach the tolerance."""
+"""Of the residual: what 32-bit products take it down to at most."""
 
 LEAST_GAIN = 0.1
 """Of the residual before: what a change with 32-bit products has to leave less than."""
@@ -101,7 +110,7 @@ def solve(means: Means, b: Floats, blocks: Blocks) -> Solved:
         blocks.check()
         solution += means.inverse.solve(partial.residual(solution, b))
         rank, n = partial.factor.shape
-        enough = BOUND_TOLERANCE if n > rank * rank else TOLERANCE
+        enough = BOUND_TOLERANCE if n > rank * rank else LEAST_TOLERANCE
         if _bound(partial, solution, b, 0.0) <= enough:
             return Solved(solution, _bound(partial, solution, b, partial.jitter), 0)
         residual = b - _multiply(means.product, partial, solution, blocks)
@@ -110,15 +119,17 @@ def solve(means: Means, b: Floats, blocks: Blocks) -> Solved:
         single = None
     for restart in range(MAX_RESTARTS + 1):
         before = relative_residual(residual, b)
-        if before <= TOLERANCE or steps >= MAX_ITERATIONS:
+        tolerance = _tolerance(partial, solution, b)
+        if before <= tolerance or steps >= MAX_ITERATIONS:
             break
         product, inverse = single if single is not None else (means.product, means.inverse)
 
         def multiply(a: Floats, product: Product = product) -> Floats:
             return _multiply(product, partial, a, blocks)
 
-        share = 0.0 if single is None else SINGLE_GOAL
-        change, more = _conjugate_gradients(multiply, inverse.solve, residual, b, share)
+        share = 0.0 if single is None else _share(before, tolerance)
+        goal = GOAL * tolerance * np.linalg.norm(b, axis=0)
+        change, more = _conjugate_gradients(multiply, inverse.solve, residual, goal, share)
         steps += more
         candidate = solution + change
         left_over = b - _multiply(means.product, partial, candidate, blocks)
@@ -132,6 +143,26 @@ def solve(means: Means, b: Floats, blocks: Blocks) -> Solved:
     # Of the system that was asked for, without the jitter.
     true = relative_residual(residual + partial.jitter * solution, b)
     return Solved(solution, true, steps)
+
+
+def _tolerance(partial: PartialFactor, solution: Floats, b: Floats) -> float:
+    """Return the relative residual to reach; K |a| is near LLᵀ|a|, since no covariance is below 0.
+
+    Of the columns, the least: one that rounding keeps above it ends by itself.
+    """
+    sizes = np.abs(solution)
+    terms = partial.factor.T @ (partial.factor @ sizes) + partial.alpha * sizes
+    size = np.linalg.norm(b, axis=0)
+    rounding = np.linalg.norm(terms, axis=0) / np.where(size > 0, size, 1.0)
+    least = ROUNDINGS * UNIT_ROUNDOFF * float(np.min(rounding))
+    return min(max(TOLERANCE, least), LEAST_TOLERANCE)
+
+
+def _share(before: float, tolerance: float) -> float:
+    """Return what a change leaves of the residual: the tolerance is reached in as few as can be."""
+    whole = tolerance / before
+    changes = max(1, math.ceil(math.log(whole) / math.log(SINGLE_GOAL)))
+    return float(whole ** (1.0 / changes))
 
 
 def _multiply(product: Product, partial: PartialFactor, a: Floats, blocks: Blocks) -> Floats:
@@ -150,20 +181,20 @@ def _conjugate_gradients(
     multiply: Callable[[Floats], Floats],
     precondition: Callable[[Floats], Floats],
     residual: Floats,
-    b: Floats,
+    goal: Floats,
     share: float,
 ) -> tuple[Floats, int]:
     """Return the change that takes the residual away from each column, and the steps taken.
 
     Columns have steps of their own; the products are shared. A column that has converged, that is,
-    whose residual is within the tolerance of b or this share of what it was, or on which the
+    whose residual is within its goal, (c,), or this share of what it was, or on which the
     recurrence breaks down, stands still. Of each, the iterate with the smallest residual is
     returned.
     """
     solution = np.zeros_like(residual)
     best, best_norm, best_step = solution.copy(), np.linalg.norm(residual, axis=0), 0
     residual = residual.copy()
-    goal = np.maximum(GOAL * TOLERANCE * np.linalg.norm(b, axis=0), share * best_norm)
+    goal = np.maximum(goal, share * best_norm)
     z = precondition(residual)
     direction = z.copy()
     rho = np.einsum("nc,nc->c", residual, z)

@@ -1,10 +1,12 @@
-"""Simple kriging with mean zero, over all rows or over the k nearest of each query.
+"""Simple kriging, over all rows or over the k nearest of each query; ordinary over the nearest.
 
     f(x) = k(x)ᵀ (K + αI)⁻¹ y,     K_ij = c(‖x_i - x_j‖),  k(x)_i = c(‖x_i - x‖)
 
 which is also kernel ridge regression and kernel interpolation. Over all rows the coefficients
 a = (K + αI)⁻¹ y are solved for once a dataset version and fit; a prediction is then one product.
-Far from every row the answer decays to 0: centre y, or use a length scale that reaches.
+Far from every row the answer decays to 0: centre y, or use a length scale that reaches. Ordinary
+kriging estimates a constant mean from the nearest rows, to which the answer decays, see
+`local_kriging`.
 
 Sources: Rasmussen & Williams, Gaussian Processes for Machine Learning (2006), equations 2.23, 2.25;
 Vecchia (1988), JRSS B 50(2), 297-312, for the nearest rows alone.
@@ -34,13 +36,21 @@ from service.estimators.local_kriging import nearest_weights
 from service.estimators.ordered import ordered_sum
 
 FAINT_CORRELATION = 0.01
-"""Below this correlation with the nearest row an answer is little more than the prior mean, 0."""
+"""Below this correlation with the nearest row an answer is little more than the mean."""
+
+NEAR_LENGTH_SCALES = 3.0
+"""Up to here every correlation is above `FAINT_CORRELATION`; the least, the Gaussian one, is
+0.0111."""
 
 RESIDUAL_TOLERANCE = 1e-8
 
 FAR = (
     "The nearest row has a correlation below 0.01 with these queries, so the answers decay to 0: "
     "raise length_scale or ask nearer to the data."
+)
+FAR_FROM_MEAN = (
+    "The nearest row has a correlation below 0.01 with these queries, so the answers are little "
+    "more than the mean of the nearest rows: raise length_scale or ask nearer to the data."
 )
 JITTERED = (
     "The covariances of the rows in reach are singular to rounding, so {:.0e} was added to alpha: "
@@ -154,8 +164,9 @@ def _predict_nearest(
     weights, jitters = nearest_weights(rows.x, q, found.rows, fit)
     mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
     issues = _far_issue(fit, found.distances[:, 0])
-    for jitter in sorted(set(jitters[jitters > 0])):
-        issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
+    if jitters.any():
+        for jitter in sorted(set(jitters[jitters > 0])):
+            issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
     return Prediction(
         mean,
         issues=issues,
@@ -198,8 +209,11 @@ def _is_off(neighbors: Neighbors, y: Floats, mean: Floats) -> NDArray[np.bool_]:
 
 
 def _far_issue(fit: Kriging, nearest_distance: Floats) -> tuple[Issue, ...]:
+    if nearest_distance.max() <= NEAR_LENGTH_SCALES * fit.length_scale:
+        return ()
     nearest = covariance(fit.kernel, nearest_distance, fit.length_scale)
-    return issues_where(nearest < FAINT_CORRELATION, Status.EXTRAPOLATED, FAR)
+    advice = FAR if fit.mean == "zero" else FAR_FROM_MEAN
+    return issues_where(nearest < FAINT_CORRELATION, Status.EXTRAPOLATED, advice)
 
 
 def _diagnostics(m: int, support: int) -> Diagnostics:

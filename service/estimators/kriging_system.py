@@ -6,7 +6,8 @@
 | LOW_RANK           | smooth covariances             | n r²                | 8nr bytes  |
 | CONJUGATE_GRADIENT | rough covariances of many rows | a product a step    | 12nr bytes |
 
-The last two start from a partial pivoted Cholesky factor K ≈ LLᵀ of rank r, see `partial_factor`.
+The last two start from a partial pivoted Cholesky factor K ≈ LLᵀ of rank r, see `partial_factor`
+and `spread_factor`.
 A product is n² / 2 covariances; K is never formed for it. Whatever the solver, the residual in the
 report is computed anew from the solution: with all covariances, or, where the partial factor holds
 K, as the proven upper bound that the factor gives.
@@ -30,24 +31,32 @@ from service.estimators.blocks import Blocks
 from service.estimators.dense_system import Factor, factorise
 from service.estimators.iterative_system import Means, Product, relative_residual
 from service.estimators.partial_factor import Woodbury, partial_factor
+from service.estimators.spread_factor import spread_factor
 
 DENSE_ROWS = 4000
-"""128 MB of matrix."""
+"""128 MB of matrix. Solved with it and without, in ms of one core (laplacian, d = 2, l = 0.1,
+alpha = 0.1): n = 1,000: 43, 116; 2,000: 191, 350; 4,000: 1141, 1296. A smaller alpha takes longer
+without: 4,000 rows, matern32, d = 3, l = 0.3, alpha = 0.001: 1208, 13,418."""
 
-SMOOTH_ROWS = 500
-"""Up to here the whole matrix is small enough to be formed whatever its rank."""
+MILD_ALPHA, MILD_ROWS = 1.0, 2000
+"""From this alpha on few steps are needed, so that fewer rows are better solved without the matrix.
+In ms of one core, with and without (laplacian, d = 2, l = 0.1, alpha = 10): n = 1,000: 45, 39;
+2,000: 239, 108; 4,000: 1113, 336. With alpha = 1 (gaussian, d = 3): 1,000: 42, 69; 2,000: 204, 222;
+4,000: 1266, 794."""
+
+SMOOTH_ROWS = {1: 250, 2: 1500, 3: 2000}
+"""By features: up to here the whole matrix is factorised in less time than a partial factor takes,
+whose rank grows like the power d of the reach over the length scale; with more features it is not
+small. In ms of one core, whole and partial (alpha = 0.1, l = 0.1): d = 1, n = 250: 2, 1; 500: 10,
+2; d = 2, n = 1,000: 45, 56; 2,000: 220, 122; d = 3, n = 2,000: 180, 482, with l = 0.3 206, 98."""
 
 LEAST_SMOOTH_ALPHA = 1e-6
 """Below, a few digits of the solution rest on what a partial factor leaves out."""
 
-SMOOTH_FEATURES = 3
-"""The rank of a smooth covariance grows like the power d of the reach over the length scale."""
-
 SHARES_AT_ONCE = 16
 """Shares of a product that wait to be added up; each holds a number a row."""
 
-MOST_RANK, PRECONDITIONER_RANK = 300, 150
-
+MOST_RANK = 300
 
 REFINED = 1e-14
 """Of the relative residual: rounding, which a refinement cannot make smaller."""
@@ -86,23 +95,24 @@ def preferred_solver(n: int, d: int, kernel: Covariance, alpha: float) -> tuple[
     """Return the solver that is expected to be fastest for n rows of d features, and why."""
     if (
         kernel is Covariance.GAUSSIAN
-        and d <= SMOOTH_FEATURES
-        and n > SMOOTH_ROWS
+        and d in SMOOTH_ROWS
+        and n > SMOOTH_ROWS[d]
         and alpha >= LEAST_SMOOTH_ALPHA
     ):
         return Solver.LOW_RANK, (
             "a gaussian covariance in few features has a small numerical rank, so a partial "
             "Cholesky factor holds all of it"
         )
-    if n <= DENSE_ROWS:
-        return Solver.CHOLESKY, f"up to {DENSE_ROWS} rows the whole matrix is formed and factorised"
+    dense_rows = DENSE_ROWS if alpha < MILD_ALPHA else MILD_ROWS
+    if n <= dense_rows:
+        return Solver.CHOLESKY, f"up to {dense_rows} rows the whole matrix is formed and factorised"
     if kernel is Covariance.GAUSSIAN:
         return Solver.LOW_RANK, (
-            f"beyond {DENSE_ROWS} rows the matrix is not formed: conjugate gradients, with a "
+            f"beyond {dense_rows} rows the matrix is not formed: conjugate gradients, with a "
             "partial Cholesky factor of the largest rank, since the covariance is smooth"
         )
     return Solver.CONJUGATE_GRADIENT, (
-        f"beyond {DENSE_ROWS} rows the matrix is not formed: conjugate gradients, with a partial "
+        f"beyond {dense_rows} rows the matrix is not formed: conjugate gradients, with a partial "
         "Cholesky factor of small rank, since the covariance is rough"
     )
 
@@ -129,8 +139,10 @@ def solve_system(
     if solver is Solver.CHOLESKY:
         factor = factorise(rows.x, kind, length_scale, alpha, blocks)
         return _solved_densely(rows.y, factor, product, blocks)
-    most_rank = MOST_RANK if solver is Solver.LOW_RANK else PRECONDITIONER_RANK
-    partial = partial_factor(rows.x, kind, length_scale, alpha, most_rank, blocks)
+    if solver is Solver.LOW_RANK:
+        partial = partial_factor(rows.x, kind, length_scale, alpha, MOST_RANK, blocks)
+    else:
+        partial = spread_factor(rows.x, kind, length_scale, alpha, blocks)
     inverse, single = partial.inverse(), None
     if isinstance(inverse, Woodbury) and not partial.is_all:
         singles = rows.single_products(kind, length_scale)

@@ -153,6 +153,15 @@ class PartialFactor:
     alpha: float
     jitter: float
 
+    @classmethod
+    def of(cls, factor: Floats, left: Floats, alpha: float) -> "PartialFactor":
+        """Return the partial factor that leaves so much of the diagonal, (n,)."""
+        is_all = float(left.mean()) < SINGULAR
+        # A factor of all rows leaves nothing, but has no rank to spare: alpha is not raised for it.
+        is_singular = is_all and len(factor) < len(left)
+        jitter = max(SINGULAR - alpha, 0.0) if is_singular else 0.0
+        return cls(factor, float(left.sum()), is_all, alpha, jitter)
+
     @property
     def delta(self) -> float:
         """α with the jitter and the mean of what L leaves of the diagonal."""
@@ -204,18 +213,15 @@ def partial_factor(
     """
     n = len(x)
     capacity = max(1, min(n, most_rank, MOST_FACTOR_BYTES // (8 * n)))
-    factor, left = _pivoted_cholesky(x, kind, length_scale, alpha, capacity, blocks)
+    factor, left, _ = pivoted_cholesky(x, kind, length_scale, alpha, capacity, blocks)
     blocks.check()
-    # A factor of all rows leaves nothing, but it has no rank to spare: alpha is not raised for it.
-    is_small = float(left.mean()) < SINGULAR
-    jitter = max(SINGULAR - alpha, 0.0) if is_small and len(factor) < n else 0.0
-    return PartialFactor(factor, float(left.sum()), is_small, alpha, jitter)
+    return PartialFactor.of(factor, left, alpha)
 
 
-def _pivoted_cholesky(
+def pivoted_cholesky(
     x: Floats, kind: Covariance, length_scale: float, alpha: float, capacity: int, blocks: Blocks
-) -> tuple[Floats, Floats]:
-    """Return Lᵀ, (r, n), with K ≈ LLᵀ, and what it leaves of the diagonal, (n,).
+) -> tuple[Floats, Floats, list[int]]:
+    """Return Lᵀ, (r, n), with K ≈ LLᵀ, what it leaves of the diagonal, (n,), and the pivots.
 
     It ends where all that is left, ‖K - LLᵀ‖ at most, changes the solution by less than the
     tolerance.
@@ -223,14 +229,16 @@ def _pivoted_cholesky(
     features = np.ascontiguousarray(x.T)
     code, precision = COVARIANCE_CODES[kind], 1.0 / length_scale
     factor, left = np.empty((capacity, len(x))), np.ones(len(x))
+    pivots: list[int] = []
     for rank in range(capacity):
         blocks.check()
         pivot = int(np.argmax(left))
         is_settled = left[pivot] < LEAST_PIVOT or left.sum() < SETTLED * alpha
         if rank and is_settled:
-            return factor[:rank], left
+            return factor[:rank], left, pivots
+        pivots.append(pivot)
         _add_column(features, code, precision, rank, pivot, factor, left)
-    return factor, left
+    return factor, left, pivots
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})

@@ -16,11 +16,19 @@ from service.domain.kernels import Covariance
 from service.domain.prediction import Status
 from service.engine.portions import SerialBlocks
 from service.engine.workers.thread import ThreadBlocks
-from service.estimators import dense_system, iterative_system, kriging, kriging_system
+from service.estimators import (
+    dense_system,
+    iterative_system,
+    kriging,
+    kriging_system,
+    spread_factor,
+)
 from service.estimators.fits import Kriging
 from service.estimators.kernels import distances
 from service.estimators.kriging_system import (
     DENSE_ROWS,
+    MILD_ALPHA,
+    MILD_ROWS,
     Solver,
     System,
     preferred_solver,
@@ -144,7 +152,8 @@ def test_an_iteration_at_its_cap_is_reported_with_its_residual(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(iterative_system, "MAX_ITERATIONS", 2)
-    monkeypatch.setattr(kriging_system, "PRECONDITIONER_RANK", 2)
+    monkeypatch.setattr(spread_factor, "LEAST_RANK", 2)
+    monkeypatch.setattr(spread_factor, "RANK_SHARE", 0.1)
     rows = NativeBackend().load(RNG.random((300, 2)), RNG.normal(size=(300, 1)))
     fit, blocks = Kriging(Covariance.LAPLACIAN, 0.5, 1e-6), unhurried()
     coefficients = kriging.prepare(rows, fit, Solver.CONJUGATE_GRADIENT, blocks)
@@ -227,15 +236,17 @@ def test_a_matrix_that_no_jitter_mends_is_an_error() -> None:
         dense_system.factorise(x, Covariance.GAUSSIAN, 0.1, -2.0, unhurried())
 
 
-def test_both_sides_of_the_limit_of_dense_matrices_agree() -> None:
-    x = RNG.random((DENSE_ROWS, 2))
-    y = np.sin(6 * x[:, :1])
-    assert preferred_solver(DENSE_ROWS, 2, Covariance.LAPLACIAN, 1.0)[0] is Solver.CHOLESKY
-    beyond = preferred_solver(DENSE_ROWS + 1, 2, Covariance.LAPLACIAN, 1.0)[0]
-    assert beyond is Solver.CONJUGATE_GRADIENT
-    dense = solved(x, y, Covariance.LAPLACIAN, 0.1, 1.0, Solver.CHOLESKY)
-    iterated = solved(x, y, Covariance.LAPLACIAN, 0.1, 1.0, beyond)
-    assert_allclose(iterated.solution, dense.solution, atol=1e-10)
+def test_the_matrix_is_formed_for_few_rows_and_fewer_where_alpha_is_large() -> None:
+    choices = {
+        (n, alpha): preferred_solver(n, 2, Covariance.LAPLACIAN, alpha)[0]
+        for n in (MILD_ROWS, MILD_ROWS + 1, DENSE_ROWS, DENSE_ROWS + 1)
+        for alpha in (0.0, 0.99, MILD_ALPHA)
+    }
+    formed = {key for key, solver in choices.items() if solver is Solver.CHOLESKY}
+    assert formed == {
+        (n, alpha) for n, alpha in choices if n <= (DENSE_ROWS if alpha < MILD_ALPHA else MILD_ROWS)
+    }
+    assert set(choices.values()) == {Solver.CHOLESKY, Solver.CONJUGATE_GRADIENT}
 
 
 def test_smooth_covariances_are_factorised_partially_where_that_is_exact() -> None:
