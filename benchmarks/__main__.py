@@ -36,7 +36,7 @@ SCRIPTS = (
     "busy_worker",
     "profiling",
 )
-NOT_QUICK = frozenset({"soak", "million_rows", "busy_worker", "profiling"})
+NOT_QUICK = frozenset({"fairness", "soak", "million_rows", "busy_worker", "profiling"})
 """These answer no row of the table of targets, and take long even when quick."""
 
 

@@ -12,14 +12,16 @@ import httpx
 import numpy as np
 import orjson
 
+from benchmarks.load import post
 from benchmarks.records import Comparison, Record, Samples
 from benchmarks.running import LivezWatch, service
 from benchmarks.script import Options, run
+from benchmarks.wire import Exchange
 
 
-def bodies(rows: int, seed: int) -> dict[str, bytes]:
+def bodies(rows: int) -> dict[str, bytes]:
     """Return the same rows as JSON and as CSV."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     x, y = rng.random((rows, 3)), rng.random(rows)
     numbers = orjson.dumps({"x": x, "y": y}, option=orjson.OPT_SERIALIZE_NUMPY)
     lines = "\n".join(
@@ -28,18 +30,20 @@ def bodies(rows: int, seed: int) -> dict[str, bytes]:
     return {"application/json": numbers, "text/csv": f"a,b,c,y\n{lines}\n".encode()}
 
 
-def one_round(client: httpx.Client, livez: LivezWatch, rows: int, seed: int) -> dict[str, float]:
+def one_round(
+    client: httpx.Client, livez: LivezWatch, uploads: dict[str, bytes], seed: int
+) -> dict[str, float]:
     """Return the seconds of one round."""
+    url = str(client.base_url).rstrip("/") + "/datasets"
     figures: dict[str, float] = {}
     queries = np.random.default_rng(seed).random((10_000, 3)).tolist()
-    for kind, body in bodies(rows, seed).items():
+    for kind, body in uploads.items():
         name = kind.split("/")[1]
+        exchange, upload = Exchange(url), post(url, body, kind)
         livez.slowest_ms()
-        started = time.perf_counter()
-        answer = client.post("/datasets", content=body, headers={"Content-Type": kind})
-        figures[f"{name} upload"] = time.perf_counter() - started
-        answer.raise_for_status()
-        dataset_id = answer.json()["id"]
+        figures[f"{name} upload"] = exchange.ask(upload)
+        dataset_id = orjson.loads(exchange.body)["id"]
+        exchange.end()
         figures[f"{name} upload, slowest /livez"] = livez.slowest_ms() / 1000
         fit = {"method": "knn", "n_neighbors": 32}
         request = {"dataset_id": dataset_id, "queries": queries, "fit": fit}
@@ -56,9 +60,10 @@ def one_round(client: httpx.Client, livez: LivezWatch, rows: int, seed: int) -> 
 def measure(options: Options) -> Record:
     """Return how long uploads and queries take, and the slowest answers to /livez meanwhile."""
     rows = 100_000 if options.quick else 1_000_000
+    uploads = bodies(rows)
     with service() as client:
         livez = LivezWatch(str(client.base_url))
-        rounds = [one_round(client, livez, rows, seed) for seed in range(options.rounds)]
+        rounds = [one_round(client, livez, uploads, seed) for seed in range(options.rounds)]
         livez.end()
     samples = {name: Samples(tuple(one[name] for one in rounds)) for name in rounds[0]}
     return Record(

@@ -96,7 +96,7 @@ class Exchange:
                 raise ConnectionError("the service hung up")
             parser.feed_data(memoryview(self._buffer)[:received])
         seconds = time.perf_counter() - started
-        if parser.get_status_code() != 200:
+        if not 200 <= parser.get_status_code() < 300:
             raise AssertionError(f"{parser.get_status_code()}: {self.body[:300]!r}")
         return seconds
 

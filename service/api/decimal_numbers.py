@@ -12,9 +12,7 @@ where they differ (Clinger, "How to read floating point numbers accurately", PLD
 is left to `float()`. Until then its offset stands in the place of the number, as a NaN's payload,
 which costs no memory beside the numbers.
 
-Arithmetic on bits is uint64 throughout: Numba makes a float64 of int64 mixed with uint64. The
-small loops are inlined and leave by one way only: then Numba does not count references to the
-body for each, which took as long as all the rest.
+Arithmetic on bits is uint64 throughout: Numba makes a float64 of int64 mixed with uint64.
 """
 
 from typing import Any, Final, TypeAlias
@@ -22,6 +20,15 @@ from typing import Any, Final, TypeAlias
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+
+from service.api.machine_words import (
+    Text,
+    byte_at,
+    leading_zeros,
+    product,
+    trailing_zeros,
+    word_at,
+)
 
 Bytes: TypeAlias = NDArray[np.uint8]
 Bits: TypeAlias = NDArray[np.uint64]
@@ -50,10 +57,13 @@ ZERO: Final = np.uint64(0)
 ONE: Final = np.uint64(1)
 NINE: Final = np.uint64(9)
 TEN: Final = np.uint64(10)
-BITS_32: Final = np.uint64(32)
 BITS_63: Final = np.uint64(63)
-LOW_HALF: Final = np.uint64(2**32 - 1)
 ASCII_ZERO: Final = np.uint64(DIGIT_ZERO)
+EIGHT: Final = np.uint64(8)
+EIGHT_ZEROS: Final = np.uint64(0x3030303030303030)  # "00000000"
+TO_HIGH_BIT: Final = np.uint64(0x7676767676767676)  # added to a byte over 9, sets its high bit
+HIGH_BITS: Final = np.uint64(0x8080808080808080)
+POWERS_OF_TEN: Final = 10 ** np.arange(9, dtype=np.uint64)
 SIGN: Final = np.uint64(1 << 63)
 HIDDEN: Final = np.uint64(1 << 52)  # the leading 1 of a significand, which is not stored
 SPARE: Final = np.uint64(9)  # 64 bits less 53 of the significand, one to round by, one for carry
@@ -83,27 +93,6 @@ POWERS_HIGH, POWERS_LOW = _powers_of_five()
 
 
 @njit(nogil=True, cache=True)
-def _product(a: Any, b: Any) -> Any:
-    """Return a b, 128 bits, as high and low words."""
-    a_high, a_low = a >> BITS_32, a & LOW_HALF
-    b_high, b_low = b >> BITS_32, b & LOW_HALF
-    first = a_high * b_low + (a_low * b_low >> BITS_32)
-    second = a_low * b_high + (first & LOW_HALF)
-    return a_high * b_high + (first >> BITS_32) + (second >> BITS_32), a * b
-
-
-@njit(nogil=True, cache=True)
-def _leading_zeros(w: Any) -> int:
-    """Return how many bits above the highest 1 of w are 0; w is not 0."""
-    zeros = 0
-    for step in (32, 16, 8, 4, 2, 1):
-        if w >> np.uint64(64 - step) == ZERO:
-            w = w << np.uint64(step)
-            zeros += step
-    return zeros
-
-
-@njit(nogil=True, cache=True)
 def nearest_double(w: Any, q: int) -> Any:
     """Return the bits of the double nearest to w 10^q, ties to even; infinity past the largest.
 
@@ -114,11 +103,11 @@ def nearest_double(w: Any, q: int) -> Any:
     if q > GREATEST_POWER:
         return INFINITE
 
-    shift = _leading_zeros(w)
+    shift = leading_zeros(w)
     w = w << np.uint64(shift)
-    high, low = _product(w, POWERS_HIGH[q - LEAST_POWER])
+    high, low = product(w, POWERS_HIGH[q - LEAST_POWER])
     if high & UNSETTLED == UNSETTLED:
-        carried = low + _product(w, POWERS_LOW[q - LEAST_POWER])[0]
+        carried = low + product(w, POWERS_LOW[q - LEAST_POWER])[0]
         if carried < low:
             high += ONE
         low = carried
@@ -144,11 +133,11 @@ def nearest_double(w: Any, q: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def _nearest_to_long(buffer: Bytes, start: int, stop: int, power: int) -> Any:
+def _nearest_to_long(text: Text, start: int, stop: int, power: int) -> Any:
     """Return the bits for more than 19 digits, or infinity, or UNDECIDED.
 
     Args:
-        buffer: The body.
+        text: The body.
         start: Where the first digit is.
         stop: Where the digits end, among which there may be a point.
         power: The power of ten of the last digit.
@@ -158,9 +147,10 @@ def _nearest_to_long(buffer: Bytes, start: int, stop: int, power: int) -> Any:
     cut = 0
     exact = True
     for position in range(start, stop):
-        if buffer[position] == DOT:
+        byte = byte_at(text.address, position)
+        if byte == DOT:
             continue
-        digit = np.uint64(buffer[position]) - ASCII_ZERO
+        digit = np.uint64(byte) - ASCII_ZERO
         if kept < DIGITS_THAT_FIT:
             w = w * TEN + digit
             kept += w != ZERO  # leading zeros do not count
@@ -174,60 +164,90 @@ def _nearest_to_long(buffer: Bytes, start: int, stop: int, power: int) -> Any:
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _is_digit(byte: int) -> bool:
-    return DIGIT_ZERO <= byte <= DIGIT_NINE
+def has_at(text: Text, position: int, byte: int) -> bool:
+    """Return whether this byte stands at `position`."""
+    return position < text.size and byte_at(text.address, position) == byte
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _read_digits(buffer: Bytes, position: int, w: Any) -> Any:
+def _has_digit_at(text: Text, position: int) -> bool:
+    return position < text.size and DIGIT_ZERO <= byte_at(text.address, position) <= DIGIT_NINE
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _eight_digits(digits: Any) -> Any:
+    """Return the number of eight digits, 0 to 9, one a byte, the first in the lowest byte.
+
+    Neighbours are joined, to four numbers below 100, two below 10^4, and one: each product adds
+    the left one, times its power of ten, to the right one, in the place of the right one.
+    """
+    pairs = digits * np.uint64(1 + (10 << 8)) >> EIGHT & np.uint64(0x00FF00FF00FF00FF)
+    fours = pairs * np.uint64(1 + (100 << 16)) >> np.uint64(16) & np.uint64(0x0000FFFF0000FFFF)
+    return fours * np.uint64(1 + (10_000 << 32)) >> np.uint64(32)
+
+
+@njit(nogil=True, cache=True, forceinline=True)
+def _read_digits(text: Text, position: int, w: Any) -> Any:
     """Append digits to w; return it and where they end. Past 19 digits w wraps, and is not used."""
-    while position < buffer.size and _is_digit(buffer[position]):
-        w = w * TEN + (np.uint64(buffer[position]) - ASCII_ZERO)
+    while position + 8 <= text.size:
+        digits = word_at(text.address, position) ^ EIGHT_ZEROS  # each digit's byte is 0 to 9 now
+        # The lowest bit stands in the first byte over 9; above, a carry may have set others.
+        others = (digits + TO_HIGH_BIT | digits) & HIGH_BITS
+        if others == ZERO:
+            w = w * POWERS_OF_TEN[8] + _eight_digits(digits)
+            position += 8
+            continue
+        count = trailing_zeros(others) >> 3
+        if count > 0:  # moved up, with zeros before them
+            digits <<= np.uint64(64 - 8 * count)
+            w = w * POWERS_OF_TEN[count] + _eight_digits(digits)
+        return w, position + count
+    while _has_digit_at(text, position):
+        w = w * TEN + (np.uint64(byte_at(text.address, position)) - ASCII_ZERO)
         position += 1
     return w, position
 
 
 @njit(nogil=True, cache=True, forceinline=True)
-def _read_exponent(buffer: Bytes, position: int) -> Any:
+def _read_exponent(text: Text, position: int) -> Any:
     """Return the exponent whose e is at `position`, where it ends, and whether it has digits."""
     first = position + 1
-    falling = first < buffer.size and buffer[first] == MINUS
-    rising = first < buffer.size and buffer[first] == PLUS
-    first += falling or rising
+    falling = has_at(text, first, MINUS)
+    first += falling or has_at(text, first, PLUS)
     position = first
     exponent = 0
-    while position < buffer.size and _is_digit(buffer[position]):
+    while _has_digit_at(text, position):
         if exponent < EXPONENT_CEILING:
-            exponent = exponent * 10 + int(buffer[position]) - DIGIT_ZERO
+            exponent = exponent * 10 + int(byte_at(text.address, position)) - DIGIT_ZERO
         position += 1
     return (-exponent if falling else exponent), position, position > first
 
 
-@njit(nogil=True, cache=True)
-def read_number(buffer: Bytes, start: int) -> Any:
+@njit(nogil=True, cache=True, forceinline=True)
+def read_number(text: Text, start: int) -> Any:
     """Read the number that begins at `start`, by the grammar of RFC 8259, section 6.
 
     Returns:
         The outcome; where the token ends or ceases to be a number; and the bits of its double,
         or UNDECIDED with `start` as payload.
     """
-    first = start + 1 if buffer[start] == MINUS else start
-    w, last = _read_digits(buffer, first, ZERO)
+    first = start + has_at(text, start, MINUS)
+    w, last = _read_digits(text, first, ZERO)
     digits = last - first
-    leading_zero = digits > 0 and buffer[first] == DIGIT_ZERO
+    leading_zero = digits > 0 and has_at(text, first, DIGIT_ZERO)
     if digits == 0 or (leading_zero and digits > 1):
         return NOT_GRAMMAR, min(last, first + 1), ZERO
     power = 0
-    if last < buffer.size and buffer[last] == DOT:
+    if has_at(text, last, DOT):
         point = last + 1
-        w, last = _read_digits(buffer, point, w)
+        w, last = _read_digits(text, point, w)
         power = point - last
         if power == 0:
             return NOT_GRAMMAR, last, ZERO
     digits -= power + leading_zero
     stop = last
-    if last < buffer.size and (buffer[last] == SMALL_E or buffer[last] == CAPITAL_E):
-        exponent, stop, well_formed = _read_exponent(buffer, last)
+    if has_at(text, last, SMALL_E) or has_at(text, last, CAPITAL_E):
+        exponent, stop, well_formed = _read_exponent(text, last)
         power += exponent
         if not well_formed:
             return NOT_GRAMMAR, stop, ZERO
@@ -235,12 +255,19 @@ def read_number(buffer: Bytes, start: int) -> Any:
     if digits <= DIGITS_THAT_FIT:
         bits = nearest_double(w, power)
     else:
-        bits = _nearest_to_long(buffer, first, last, power)
+        bits = _nearest_to_long(text, first, last, power)
     if bits == UNDECIDED:
         return NUMBER, stop, UNDECIDED | np.uint64(start)
     if bits == INFINITE:
         return TOO_LARGE, stop, ZERO
     return NUMBER, stop, bits if first == start else bits | SIGN
+
+
+@njit(nogil=True, cache=True)
+def number_end(buffer: Bytes, start: int) -> Any:
+    """Return what `read_number` finds from `start` on, and where that ends."""
+    outcome, stop, _ = read_number(Text(buffer.ctypes.data, buffer.size), start)
+    return outcome, stop
 
 
 @njit(nogil=True, cache=True)
@@ -254,4 +281,4 @@ def next_undecided(buffer: Bytes, bits: Bits, index: int) -> Any:
     if index == bits.size:
         return index, 0, 0
     start = int(np.int64(bits[index] & PAYLOAD))
-    return index, start, read_number(buffer, start)[1]
+    return index, start, number_end(buffer, start)[1]

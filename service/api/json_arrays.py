@@ -5,7 +5,7 @@ strings and depth, no more, because what it steps over is judged by a strict par
 `read_array` is strict itself. Neither recurses, both release the GIL.
 
 Numba does not see that a function of another module changed: after an edit of
-`decimal_numbers.py`, remove `service/api/__pycache__`.
+`decimal_numbers.py` or `machine_words.py`, remove `service/api/__pycache__`.
 """
 
 from typing import Any, Final
@@ -22,8 +22,10 @@ from service.api.decimal_numbers import (
     NUMBER,
     Bits,
     Bytes,
+    has_at,
     read_number,
 )
+from service.api.machine_words import Text, byte_at
 
 # What `read_array` found; the first three are those of `read_number`.
 NOT_A_NUMBER: Final = 3  # where a number should begin, something else does
@@ -97,29 +99,36 @@ def count_numbers(buffer: Bytes, position: int) -> int:
     return commas + 1
 
 
+@njit(nogil=True, cache=True, forceinline=True)
+def _after_space(text: Text, position: int) -> int:
+    """Return the next position that is not white space, or the end."""
+    while position < text.size and _is_space(byte_at(text.address, position)):
+        position += 1
+    return position
+
+
 @njit(nogil=True, cache=True)
-def _read_row(buffer: Bytes, position: int, bits: Bits, filled: int) -> Any:
+def _read_row(text: Text, position: int, bits: Bits, filled: int) -> Any:
     """Read numbers up to the closing bracket; return outcome, position, and numbers filled."""
-    size = buffer.size
-    position = skip_space(buffer, position)
-    if position < size and buffer[position] == CLOSE_LIST:
+    position = _after_space(text, position)
+    if has_at(text, position, CLOSE_LIST):
         return NUMBER, position + 1, filled
     while True:
-        if position >= size or not starts_number(buffer[position]):
+        if position >= text.size or not starts_number(byte_at(text.address, position)):
             return NOT_A_NUMBER, position, filled
-        outcome, stop, value = read_number(buffer, position)
+        outcome, stop, value = read_number(text, position)
         if outcome != NUMBER:
             return outcome, stop if outcome == NOT_GRAMMAR else position, filled
         if filled >= bits.size:  # only if the body changed since it was counted
             return NOT_GRAMMAR, position, filled
         bits[filled] = value
         filled += 1
-        position = skip_space(buffer, stop)
-        if position < size and buffer[position] == CLOSE_LIST:
+        position = _after_space(text, stop)
+        if has_at(text, position, CLOSE_LIST):
             return NUMBER, position + 1, filled
-        if position >= size or buffer[position] != COMMA:
+        if not has_at(text, position, COMMA):
             return NOT_GRAMMAR, position, filled
-        position = skip_space(buffer, position + 1)
+        position = _after_space(text, position + 1)
 
 
 @njit(nogil=True, cache=True)
@@ -131,20 +140,20 @@ def read_array(buffer: Bytes, position: int, bits: Bits) -> Any:
         array is flat; the column, or the length of a row that differs; and the length of rows,
         of the one flat row where it is flat.
     """
-    size = buffer.size
+    text = Text(buffer.ctypes.data, buffer.size)
     filled = 0
-    position = skip_space(buffer, position + 1)
-    if position >= size or buffer[position] != OPEN_LIST:
-        outcome, position, filled = _read_row(buffer, position, bits, filled)
+    position = _after_space(text, position + 1)
+    if not has_at(text, position, OPEN_LIST):
+        outcome, position, filled = _read_row(text, position, bits, filled)
         return outcome, position, -1, filled, filled
     row = 0
     width = 0
     while True:
-        if position >= size or buffer[position] != OPEN_LIST:
+        if not has_at(text, position, OPEN_LIST):
             return NOT_A_ROW, position, row, 0, width
         start = filled
         opening = position
-        outcome, position, filled = _read_row(buffer, position + 1, bits, filled)
+        outcome, position, filled = _read_row(text, position + 1, bits, filled)
         if outcome != NUMBER:
             return outcome, position, row, filled - start, width
         if row == 0:
@@ -152,12 +161,12 @@ def read_array(buffer: Bytes, position: int, bits: Bits) -> Any:
         elif filled - start != width:
             return RAGGED, opening, row, filled - start, width
         row += 1
-        position = skip_space(buffer, position)
-        if position < size and buffer[position] == CLOSE_LIST:
+        position = _after_space(text, position)
+        if has_at(text, position, CLOSE_LIST):
             return NUMBER, position + 1, row, 0, width
-        if position >= size or buffer[position] != COMMA:
+        if not has_at(text, position, COMMA):
             return NOT_GRAMMAR, position, row, -1, width
-        position = skip_space(buffer, position + 1)
+        position = _after_space(text, position + 1)
 
 
 @njit(nogil=True, cache=True)

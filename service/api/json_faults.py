@@ -84,7 +84,7 @@ def _found(buffer: Bytes, fault: Fault, wanted: str) -> str:
         why = "which is not a number in JSON" if word in NEVER_JSON else f"not {wanted}"
         return f"{word}, {why}"
     if json_arrays.starts_number(opening):
-        outcome, stop, _ = decimal_numbers.read_number(buffer, fault.position)
+        outcome, stop = decimal_numbers.number_end(buffer, fault.position)
         number = _shown(buffer, fault.position, stop)
         if outcome == decimal_numbers.NOT_GRAMMAR:
             return ""
