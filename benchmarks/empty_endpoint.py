@@ -21,7 +21,8 @@ import httpx
 from fastapi import FastAPI, Request, Response
 
 from service.api.predictions import create_prediction
-from service.engine.engine import Answer, Engine, PredictCommand
+from service.engine.commands import Answer, PredictCommand
+from service.engine.engine import Engine
 from service.serving import Server, listening_socket
 from service.settings import Settings
 

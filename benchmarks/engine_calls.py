@@ -9,7 +9,8 @@ from threadpoolctl import ThreadpoolController
 
 from service.domain.arrays import Floats
 from service.domain.dataset import make_dataset
-from service.engine.engine import Answer, Engine, PredictCommand
+from service.engine.commands import Answer, PredictCommand
+from service.engine.engine import Engine
 from service.estimators.fits import Fit
 from service.main import build_engine
 from service.settings import Settings

@@ -14,6 +14,7 @@ from service.backends.native.backend import NativeBackend, warm_up
 from service.engine.engine import Engine
 from service.engine.limits import Limits
 from service.engine.plan import Forced
+from service.engine.tuner import Tuner
 from service.engine.workers.base import Worker
 from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
@@ -70,6 +71,8 @@ def build_engine(settings: Settings) -> Engine:
         cores=settings.threads,
         forced=Forced.named(settings.plan),
         prepares_ahead=settings.prepare,
+        tuner=Tuner(NativeBackend()),
+        tunes_ahead_s=settings.tune_s,
     )
 
 

@@ -188,6 +188,14 @@ class Settings(BaseSettings):
         description="Whether the rows of an uploaded dataset are made ready before someone asks: "
         "in data units, and up to a million rows for the default fit too.",
     )
+    tune_s: float = Field(
+        60.0,
+        ge=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Seconds that the search for the best fit to an uploaded dataset, which `auto` "
+        "then means, may take, behind all predictions; 0 for no search.",
+    )
     cache_dir: Path = Field(
         default_factory=default_cache_dir,
         description="The folder for compiled kernels. Default: `$XDG_CACHE_HOME/nearfit`, or "

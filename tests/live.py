@@ -23,9 +23,13 @@ Answer = Mapping[str, Any]
 
 @contextmanager
 def live_client(**settings: Any) -> Iterator[httpx.Client]:
-    """Start a service with these settings on a free port, and give a client once it is ready."""
+    """Start a service with these settings on a free port, and give a client once it is ready.
+
+    Unless told otherwise, it does not look for the best fit by itself, so that `auto` stays what it
+    is at first.
+    """
     with (
-        running(Settings(port=0, **settings)) as url,
+        running(Settings(**{"port": 0, "tune_s": 0, **settings})) as url,
         httpx.Client(base_url=url, timeout=60, trust_env=False) as client,
     ):
         wait_until_ready(client)
@@ -39,7 +43,7 @@ def live_process(**environment: str) -> Iterator[tuple[subprocess.Popen[str], st
         [sys.executable, "-m", "service.cli", "serve", "--port", "0"],
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, **environment},
+        env={**os.environ, "NEARFIT_TUNE_S": "0", **environment},
     )
     assert process.stderr is not None
     try:

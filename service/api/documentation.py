@@ -19,7 +19,7 @@ Responses: TypeAlias = dict[int | str, dict[str, Any]]
 REFERENCE: Final = "#/components/schemas/{model}"
 
 HEADERS: Final[Mapping[str, str]] = {
-    "Location": "The address of the dataset.",
+    "Location": "The address of the dataset or job.",
     "ETag": "The digest of the content, in quotes.",
     "Link": 'The address of the next page, with rel="next".',
     "Retry-After": "Seconds after which to try again.",
@@ -96,6 +96,12 @@ def documented(*errors: type[NearfitError]) -> Responses:
         if status == 503:
             response["headers"] = _header_documents(("Retry-After",))
     return responses
+
+
+def json_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
+    """Document a body that is JSON."""
+    content = {Format.JSON.value: {"schema": reference(model), "examples": examples}}
+    return {"requestBody": {"required": True, "content": content}}
 
 
 def prediction_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:

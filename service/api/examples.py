@@ -65,6 +65,56 @@ PREDICTION_ANSWER: Final = {
     "issues": [],
 }
 
+TUNINGS: Final = {
+    "sample": {
+        "summary": "The best fit to the sample, in five seconds",
+        "value": {"dataset_id": SAMPLE, "budget_s": 5},
+    },
+    "inline": {
+        "summary": "Rows sent along, and not kept",
+        "value": {
+            "dataset": {
+                "x": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0],
+                "y": [0.0, 0.8, 0.9, 0.1, -0.8, -1.0, -0.3, 0.7, 1.0, 0.4, -0.5, -1.0],
+            },
+            "budget_s": 1,
+        },
+    },
+}
+
+_SCORE: Final[dict[str, Any]] = {
+    "fit": {
+        "method": "local_polynomial",
+        "metric": "standardized",
+        "degree": 1,
+        "kernel": "tricube",
+        "ridge": 0.001,
+        "n_neighbors": 20,
+    },
+    "error": 0.49,
+    "rmse": [23.6],
+    "rows": 133,
+    "step": "grid",
+    "elapsed_s": 0.04,
+}
+
+_JOB: Final[dict[str, Any]] = {
+    "id": "0f5b4a5d9d0b4c6f8e0e3b1a2c3d4e5f",
+    "kind": "tuning",
+    "dataset_id": SAMPLE,
+    "dataset_version": 1,
+    "automatic": False,
+    "state": "done",
+    "progress": 1.0,
+    "budget_s": 5.0,
+    "elapsed_s": 1.2,
+    "detail": "",
+    "best": _SCORE,
+}
+
+JOB_ANSWER: Final = {**_JOB, "scores": [_SCORE]}
+JOBS_ANSWER: Final = {"jobs": [_JOB]}
+
 UPLOADS: Final = {
     "application/json": {
         "one_feature": {

@@ -17,6 +17,7 @@ from service.api.schemas.datasets import (
 )
 from service.api.schemas.predictions import PredictionRequest, PredictionResponse
 from service.api.schemas.service import LimitsAnswer, Liveness, ProblemDetails, Readiness
+from service.api.schemas.tuning import JobPage, TuningJobItem, TuningRequest, TuningResponse
 
 TITLE: Final = "nearfit"
 SUMMARY: Final = "Predictions without training: local fits around each query point."
@@ -32,6 +33,7 @@ Errors are problem documents (RFC 9457) that name the value at fault and what to
 TAGS: Final = [
     {"name": "datasets", "description": "Rows that predictions look at."},
     {"name": "predictions", "description": "Estimates at query points."},
+    {"name": "tuning", "description": "Searches for the best fit."},
     {"name": "service", "description": "Health and limits."},
 ]
 MODELS: Final[tuple[type[BaseModel], ...]] = (
@@ -41,6 +43,10 @@ MODELS: Final[tuple[type[BaseModel], ...]] = (
     DatasetPage,
     PredictionRequest,
     PredictionResponse,
+    TuningRequest,
+    TuningResponse,
+    TuningJobItem,
+    JobPage,
     Liveness,
     Readiness,
     LimitsAnswer,

@@ -39,7 +39,8 @@ from service.domain.errors import (
     UnsupportedMediaType,
     WorkerLost,
 )
-from service.engine.engine import Answer, Engine, PredictCommand
+from service.engine.commands import Answer, PredictCommand
+from service.engine.engine import Engine
 
 router = APIRouter(tags=["predictions"])
 

@@ -9,7 +9,6 @@ What is decided and what is computed for that is in `batches`; this is the shell
 
 import asyncio
 import time
-from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -59,6 +58,17 @@ class _Caller:
 
 
 @dataclass(eq=False)
+class _Pace:
+    """How long a query of one kind takes, as far as is known."""
+
+    query_s: float = inf
+
+    def learn(self, m: int, computed: Computed) -> None:
+        """Take note of how long so many queries took."""
+        self.query_s = min(computed.compute_s / m, SLOWER * self.query_s)
+
+
+@dataclass(eq=False)
 class _Batch:
     """Callers that are served together, and what serves them."""
 
@@ -79,7 +89,7 @@ class Batcher:
         self._worker: Final = worker
         self._max_rows: Final = max_rows
         self._lines: Final[Lines[Kind, _Caller]] = Lines(worker.capacity)
-        self._pace: Final[OrderedDict[Kind, float]] = OrderedDict()
+        self._pace: Final[dict[Kind, _Pace]] = {}
 
     @property
     def waiting(self) -> int:
@@ -92,12 +102,15 @@ class Batcher:
         Only what has been computed elsewhere before, so that nothing is prepared or compiled here,
         and was quick then.
         """
-        m, kind = len(task.q), _kind(task)
-        if m * task.plan.query_s > AT_ONCE_S or m * self._pace.get(kind, inf) > AT_ONCE_MEASURED_S:
+        m = len(task.q)
+        if m * task.plan.query_s > AT_ONCE_S:
+            return None
+        pace = self._pace.get(_kind(task))
+        if pace is None or m * pace.query_s > AT_ONCE_MEASURED_S:
             return None
         computed = self._worker.predict_now(task)
         if computed is not None:
-            self._learn(kind, m, computed)
+            pace.learn(m, computed)
         return computed
 
     async def predict(self, task: Task, deadline: float) -> Computed:
@@ -124,16 +137,14 @@ class Batcher:
 
     async def _compute(self, kind: Kind, task: Task, deadline: float) -> Computed:
         computed = await self._worker.predict(task, deadline)
-        self._learn(kind, len(task.q), computed)
+        pace = self._pace.get(kind)
+        if pace is not None:
+            pace.learn(len(task.q), computed)
+        else:  # it may have prepared for all
+            self._pace[kind] = _Pace()
+            if len(self._pace) > REMEMBERED_KINDS:
+                del self._pace[next(iter(self._pace))]
         return computed
-
-    def _learn(self, kind: Kind, m: int, computed: Computed) -> None:
-        """Remember how long a query takes; the first of a kind may have prepared for all."""
-        known = self._pace.get(kind)
-        self._pace[kind] = inf if known is None else min(computed.compute_s / m, SLOWER * known)
-        self._pace.move_to_end(kind)
-        if len(self._pace) > REMEMBERED_KINDS:
-            self._pace.popitem(last=False)
 
     def _is_joined(self, kind: Kind, task: Task) -> bool:
         """Return whether the task may wait for others and go with them.
@@ -147,7 +158,8 @@ class Batcher:
         )
 
     def _most_rows(self, kind: Kind, task: Task) -> int:
-        query_s = min(self._pace.get(kind, inf), task.plan.query_s)
+        pace = self._pace.get(kind)
+        query_s = task.plan.query_s if pace is None else min(pace.query_s, task.plan.query_s)
         return min(self._max_rows, int(BATCH_S / query_s) if query_s > 0 else self._max_rows)
 
     def _end(self, kind: Kind, task: Task) -> None:

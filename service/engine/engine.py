@@ -7,7 +7,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar, final
 
@@ -16,13 +16,15 @@ from service.backends.native.planning import indexed_after_append
 from service.domain.arrays import Floats, as_floats
 from service.domain.dataset import Dataset
 from service.domain.errors import NotReady, Overloaded
-from service.domain.prediction import Prediction
 from service.engine.batching import Batcher
+from service.engine.commands import Answer, PredictCommand, TuneCommand
+from service.engine.jobs import Jobs, TuningJob
 from service.engine.limits import Limits, check_columns, checked_queries
 from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
+from service.engine.tuner import LEAST_ROWS, Tuner
 from service.engine.workers.base import Computed, Task, Worker
 from service.engine.workers.priority import yield_to_the_event_loop
-from service.estimators.fits import AnyFit, Auto, Fit, resolved
+from service.estimators.fits import Auto, Fit, resolved
 from service.storage.store import DatasetStore, return_freed_memory
 
 T = TypeVar("T")
@@ -32,52 +34,10 @@ ASIDE_THREADS = 4
 
 TWICE_AHEAD_ROWS = 1_000_000
 """Up to here rows are made ready in data units, which explicit fits have, and in the metric of
-`auto`. A tree of more takes seconds and hundreds of megabytes."""
+`auto`, and fits are compared. A tree of more takes seconds and hundreds of megabytes."""
 
 INLINE_NUMBERS = 50_000
 """So many queries are looked through in less time than a thread takes to begin."""
-
-
-@dataclass(frozen=True, eq=False)
-class PredictCommand:
-    """A prediction as a client asks for it.
-
-    Attributes:
-        queries: (m, d), or (m,) for one feature.
-        dataset_id: A stored dataset; or else
-        dataset: rows sent along.
-        fit: What to fit.
-        include: "neighbors", "diagnostics".
-        timeout_s: How long it may take; None for the service's default.
-    """
-
-    queries: Floats
-    dataset_id: str | None = None
-    dataset: Dataset | None = None
-    fit: AnyFit = field(default_factory=Auto)
-    include: frozenset[str] = frozenset()
-    timeout_s: float | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Answer:
-    """A prediction and how it came about.
-
-    Attributes:
-        dataset: The version that was looked at; its id is "" for rows sent along.
-        fit: As resolved.
-        prediction: The estimates.
-        plan: Where and in which portions they were computed.
-        queue_s: Seconds of waiting: for a batch under way, a thread, or another preparing the same.
-        compute_s: Seconds of computing, of the batch that it was part of.
-    """
-
-    dataset: Dataset
-    fit: Fit
-    prediction: Prediction
-    plan: Plan
-    queue_s: float
-    compute_s: float
 
 
 @final
@@ -93,6 +53,8 @@ class Engine:
         cores: Of the native engine.
         forced: The parts of every plan that the operator has decided.
         prepares_ahead: Whether the rows of a new dataset are made ready before someone asks.
+        tuner: Searches for the best fits.
+        tunes_ahead_s: Seconds for a search that begins at an upload; 0 for none.
     """
 
     def __init__(
@@ -106,6 +68,8 @@ class Engine:
         cores: int = 1,
         forced: Forced = NOTHING_FORCED,
         prepares_ahead: bool = True,
+        tuner: Tuner,
+        tunes_ahead_s: float = 0.0,
     ) -> None:
         self.limits = limits
         self._store = store
@@ -115,6 +79,8 @@ class Engine:
         }
         self._choose = partial(choose, backend=backend, device=device, cores=cores, forced=forced)
         self._prepares_ahead = prepares_ahead
+        self._tuner = tuner
+        self._tunes_ahead_s = tunes_ahead_s
         self._aside = ThreadPoolExecutor(
             ASIDE_THREADS, "nearfit-aside", initializer=yield_to_the_event_loop
         )
@@ -131,6 +97,11 @@ class Engine:
     def readiness(self) -> dict[str, str]:
         """What each worker is doing, as half a sentence."""
         return {name: worker.state for name, worker in self._workers.items()}
+
+    @property
+    def jobs(self) -> Jobs:
+        """The searches under way and the latest that have ended."""
+        return self._tuner.jobs
 
     @property
     def memory_used_bytes(self) -> int:
@@ -160,6 +131,7 @@ class Engine:
     async def close(self) -> None:
         """End every worker and thread; safe to call twice."""
         self._is_closed = True
+        await asyncio.to_thread(self._tuner.close)
         for worker in self._workers.values():
             await worker.close()
         self._aside.shutdown(wait=False, cancel_futures=True)
@@ -186,6 +158,8 @@ class Engine:
             worker.prepare(stored, "euclidean", plan.search)
             if stored.n_rows <= TWICE_AHEAD_ROWS:
                 worker.prepare(stored, auto.metric, plan.search)
+        if is_new:
+            self._tune_ahead(stored)
         return stored, is_new
 
     def describe(self, dataset_id: str) -> Dataset:
@@ -214,12 +188,31 @@ class Engine:
         for worker in self._workers.values():
             for metric in worker.supersede(old):
                 worker.prepare(new, metric, plan.search)
+        self._tuner.carry_over(old, new)
         return new
+
+    def tune(self, command: TuneCommand) -> TuningJob:
+        """Begin a search for the best fit, which is what `auto` means from then on.
+
+        Raises:
+            DatasetNotFound: There is none with this id.
+            InvalidInput: The dataset has too few rows to compare fits.
+            NotReady: The service is shutting down.
+        """
+        if self._is_closed:
+            raise NotReady("The service is shutting down.", retry_after_s=5)
+        dataset = self._dataset(command)
+        return self._tuner.begin(dataset, command.budget_s)
+
+    def _tune_ahead(self, dataset: Dataset) -> None:
+        if self._tunes_ahead_s > 0 and LEAST_ROWS <= dataset.n_rows <= TWICE_AHEAD_ROWS:
+            self._tuner.begin(dataset, self._tunes_ahead_s, is_automatic=True)
 
     def delete(self, dataset_id: str) -> None:
         """Drop the dataset and all that was prepared from it. Raises `DatasetNotFound`."""
         self._store.remove(dataset_id)
         self._appending.pop(dataset_id, None)
+        self._tuner.forget(dataset_id)
         for worker in self._workers.values():
             worker.forget(dataset_id)
         return_freed_memory()
@@ -238,7 +231,7 @@ class Engine:
                 f"{self._pending} predictions wait already; send fewer at once.", retry_after_s=1
             )
         dataset = self._dataset(command)
-        fit = resolved(command.fit, dataset)
+        fit = self._fit(command, dataset)
         if command.queries.size <= INLINE_NUMBERS:
             q = checked_queries(command.queries, dataset, self.limits)
         else:
@@ -270,11 +263,16 @@ class Engine:
         started = time.monotonic()
         dataset = self._dataset(command)
         q = checked_queries(command.queries, dataset, self.limits)
-        task = self._task(command, dataset, resolved(command.fit, dataset), q)
+        task = self._task(command, dataset, self._fit(command, dataset), q)
         computed = self._batchers[task.plan.backend].predict_now(task)
         return None if computed is None else _answer(task, computed, started)
 
-    def _dataset(self, command: PredictCommand) -> Dataset:
+    def _fit(self, command: PredictCommand, dataset: Dataset) -> Fit:
+        """Return the fit with every choice made: `auto` is the tuned one where there is one."""
+        tuned = self._tuner.tuned(dataset) if isinstance(command.fit, Auto) else None
+        return resolved(command.fit if tuned is None else tuned, dataset)
+
+    def _dataset(self, command: PredictCommand | TuneCommand) -> Dataset:
         dataset = command.dataset
         if dataset is None:
             return self._store.get(command.dataset_id or "")

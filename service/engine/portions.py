@@ -61,6 +61,9 @@ class SerialBlocks:
         self, work: Callable[[slice], T], m: int, block_size: int, first: int = FIRST_BLOCK
     ) -> list[T]:
         """Return what `work` gives for each slice of at most block_size queries, in order."""
+        if m <= min(first, block_size):
+            self.check()
+            return [work(slice(0, m))]
         parts = []
         portions = Portions(m, block_size, first)
         while portions.has_more:

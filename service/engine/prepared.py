@@ -147,10 +147,12 @@ class PreparedCache:
         """Return this part of the dataset if it is there."""
         key = (dataset.id, dataset.digest, part)
         with self._lock:
-            if key in self._kept:
+            value = self._kept.get(key)
+            if value is not None:
                 self._kept.move_to_end(key)
-                self._unasked.discard(key)
-            return self._kept.get(key)
+                if self._unasked:
+                    self._unasked.discard(key)
+            return value
 
     def earlier(self, dataset: Dataset, part: Hashable) -> Sized | None:
         """Return this part of an earlier version of the dataset, if one is still kept."""

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from service.backends.base import Backend, Resident, Search
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, column_extremes
 from service.domain.dataset import LARGEST_VALUE, Dataset
 from service.domain.errors import InvalidInput
 from service.domain.prediction import Issue, Prediction, Status, concatenated, issues_where
@@ -23,10 +23,10 @@ from service.estimators.fits import (
     LocalPolynomial,
     Metric,
     NadarayaWatson,
-    metric_scale,
     rows_listed,
 )
 from service.estimators.kriging_system import Solver
+from service.estimators.metric import MetricMap, metric_map
 from service.estimators.reach import LEAST_BANDWIDTH, check_entries
 
 LARGEST_BANDWIDTH = 1e20
@@ -44,14 +44,14 @@ class PreparedRows:
 
     Attributes:
         resident: The rows, ready for reductions.
-        scale: What the features were divided by, (d,), or None.
-        low: Smallest value of each feature, scaled, (d,).
-        high: Largest value of each feature, scaled, (d,).
-        extent: The widest range of a feature, scaled.
+        mapped: How points come into the metric.
+        low: Smallest value of each feature, in data units, (d,).
+        high: Largest value of each feature, in data units, (d,).
+        extent: The widest range of a feature, in the metric.
     """
 
     resident: Resident
-    scale: Floats | None
+    mapped: MetricMap
     low: Floats
     high: Floats
     extent: float
@@ -59,7 +59,7 @@ class PreparedRows:
     @property
     def nbytes(self) -> int:
         """Bytes held beyond the dataset's own arrays."""
-        return self.resident.nbytes + (self.resident.x.nbytes if self.scale is not None else 0)
+        return self.resident.nbytes + (0 if self.mapped.is_identity else self.resident.x.nbytes)
 
 
 class RowsPart(NamedTuple):
@@ -96,14 +96,14 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
     rows = prepared_rows(
         task.dataset, task.fit.metric, task.plan.search, backend, cache, blocks.check
     )
-    q = task.q if rows.scale is None else _scaled(task.q, rows.scale)
+    q = _in_metric(task.q, rows.mapped)
     fit = _bounded_bandwidth(task.fit, rows)
     predict = _within_limit(task, _predictor(task, fit, rows.resident, cache, backend, blocks))
     plan = task.plan
     parts = blocks(lambda part: predict(q[part]), len(q), plan.block_size, plan.first_block)
     prediction = concatenated(parts)
     issues = prediction.issues
-    outside = (q < rows.low) | (q > rows.high)
+    outside = (task.q < rows.low) | (task.q > rows.high)
     if outside.any():
         queries = np.any(outside, axis=1)
         for issue in issues:
@@ -134,22 +134,30 @@ def prepared_rows(
     return cache.get(dataset, part, lambda: _prepare_rows(dataset, part, backend, cache), check)
 
 
-def _scaled(points: Floats, scale: Floats) -> Floats:
-    """Return the points over the scale of each feature.
+def _in_metric(points: Floats, mapped: MetricMap) -> Floats:
+    """Return the points in the metric.
 
     Raises:
         InvalidInput: They become so large that their squares are no 64-bit numbers.
     """
-    scaled = points / scale
-    largest = np.max(np.abs(scaled), axis=0)
-    if (largest > LARGEST_VALUE).any():
-        j = int(np.argmax(largest))
+    if mapped.is_identity:
+        return points
+    with np.errstate(over="ignore", invalid="ignore"):  # refused below
+        inside = mapped.of(points)
+    largest = np.max(np.abs(inside), axis=0)
+    if not (largest <= LARGEST_VALUE).all():
+        j = int(np.argmax(~(largest <= LARGEST_VALUE)))
+        what = f"Feature {j} of the mapped points"
+        remedy = "a matrix of smaller numbers"
+        if mapped.scale is not None:
+            what = f"Feature {j} over its scale, {mapped.scale[j]:g},"
+            remedy = "a larger scale"
         raise InvalidInput.at(
             "/fit/metric",
-            f"Feature {j} over its scale, {scale[j]:g}, reaches {largest[j]:g}, and at most "
-            f"{LARGEST_VALUE:g} can be computed with: send a larger scale.",
+            f"{what} reaches {largest[j]:g}, and at most {LARGEST_VALUE:g} can be computed with: "
+            f"send {remedy}.",
         )
-    return scaled
+    return inside
 
 
 def _bounded_bandwidth(fit: Fit, rows: PreparedRows) -> Fit:
@@ -198,9 +206,13 @@ def solution_part(fit: Kriging, plan: Plan, backend: Backend) -> SolutionPart:
 def _prepare_rows(
     dataset: Dataset, part: RowsPart, backend: Backend, cache: Prepared
 ) -> PreparedRows:
-    scale = metric_scale(part.metric, dataset.x)
-    x = dataset.x if scale is None else _scaled(dataset.x, scale)
-    low, high = np.min(x, axis=0), np.max(x, axis=0)
+    mapped = metric_map(part.metric, dataset.x)
+    x = _in_metric(dataset.x, mapped)
+    low, high = column_extremes(dataset.x)
+    width = high - low
+    if not mapped.is_identity:
+        lowest, highest = column_extremes(x)
+        width = highest - lowest
     indexed_rows: int | None = dataset.indexed_rows
     base = cache.earlier(dataset, part)
     if part.metric == "standardized":
@@ -212,7 +224,7 @@ def _prepare_rows(
         indexed_rows=indexed_rows,
         base=base.resident if isinstance(base, PreparedRows) else None,
     )
-    return PreparedRows(resident, scale, low, high, float(np.max(high - low)))
+    return PreparedRows(resident, mapped, low, high, float(np.max(width)))
 
 
 def _predictor(

@@ -28,9 +28,11 @@ from service.domain.dataset import Dataset
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 
-Metric: TypeAlias = Literal["euclidean", "standardized"] | tuple[float, ...]
-"""How distances are measured: in data units, each feature over its standard deviation, or each
-feature over a scale of the client's."""
+Metric: TypeAlias = (
+    Literal["euclidean", "standardized"] | tuple[float, ...] | tuple[tuple[float, ...], ...]
+)
+"""How distances are measured: in data units, each feature over its standard deviation, each feature
+over a scale of the client's, or ‖A(x_i - x)‖ with a matrix A (d, d), row by row."""
 
 
 @final
@@ -75,13 +77,19 @@ class LocalPolynomial:
 @final
 @dataclass(frozen=True)
 class Kriging:
-    """Simple kriging with mean zero: k(x)ᵀ (K + αI)⁻¹ y, over all rows or the k nearest."""
+    """Kriging over all rows or the k nearest of each query.
+
+    Attributes:
+        mean: Of the surface far from the rows: "zero" gives simple kriging, k(x)ᵀ (K + αI)⁻¹ y;
+            "constant", over the k nearest rows only, estimates it (ordinary kriging).
+    """
 
     kernel: Covariance = Covariance.GAUSSIAN
     length_scale: float = 1.0
     alpha: float = 1.0
     n_neighbors: int | None = None
     metric: Metric = "euclidean"
+    mean: Literal["zero", "constant"] = "zero"
 
 
 @final
@@ -110,7 +118,8 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
 
     Raises:
         InvalidInput: The fit asks for more neighbours than there are rows, for more coefficients
-            than `MAX_MONOMIALS`, or has a scale of another length than the features.
+            than `MAX_MONOMIALS`, has a metric for another number of features, or a constant mean
+            over all rows.
     """
     n = dataset.n_rows
     if isinstance(fit, Auto):
@@ -140,11 +149,20 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
             f"{monomial_count(d, fit.degree)} coefficients, more than the {MAX_MONOMIALS} that a "
             "fit may have: send a lower degree, or a dataset with fewer features.",
         )
-    if isinstance(fit.metric, tuple) and len(fit.metric) != dataset.n_features:
+    if isinstance(fit, Kriging) and fit.mean == "constant" and fit.n_neighbors is None:
         raise InvalidInput.at(
-            "/fit/metric/scale",
-            f"The scale has {len(fit.metric)} numbers, but the dataset has "
-            f"{dataset.n_features} features; send one for each.",
+            "/fit/mean",
+            "The mean is 'constant', which is estimated from the nearest rows, but n_neighbors is "
+            "null: send n_neighbors, or the mean 'zero'.",
+        )
+    if isinstance(fit.metric, tuple) and len(fit.metric) != d:
+        name, parts = "scale", "numbers"
+        if isinstance(fit.metric[0], tuple):
+            name, parts = "matrix", "rows"
+        raise InvalidInput.at(
+            f"/fit/metric/{name}",
+            f"The {name} has {len(fit.metric)} {parts}, but the dataset has {d} features; send "
+            "one for each.",
         )
     return fit
 

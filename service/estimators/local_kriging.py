@@ -2,7 +2,12 @@
 
     (K + αI) w = k(x)     over the k nearest rows of x,     f(x) = Σ w_i y_i
 
-by Cholesky, K + αI = UᵀU, with k(x) as one more column, which the factorisation turns into U⁻ᵀk(x).
+by Cholesky, K + αI = UᵀU, with k(x) as one more column, which the factorisation turns into
+z = U⁻ᵀk(x); then w = U⁻¹z, and 1 - ‖z‖² of the surface's variance is left. Where the mean is an
+unknown constant (ordinary kriging), a column of ones becomes o = U⁻ᵀ1, and weights of sum 1 are
+
+    w = U⁻¹(z + λo),     λ = (1 - oᵀz) / ‖o‖²,     with the variance 1 - ‖z‖² + (1 - oᵀz)² / ‖o‖²
+
 A matrix that is singular to rounding is tried again with a larger and larger number on its
 diagonal.
 
@@ -11,8 +16,11 @@ loop runs over queries, which makes vectors of any k. A query alone runs along i
 with the same operations on each entry in the same order. Nothing is summed over the axis of a run,
 so a query's bits do not depend on the others.
 
-Source: Golub & Van Loan, Matrix Computations (2013), section 4.2.5.
+Sources: Golub & Van Loan, Matrix Computations (2013), section 4.2.5; Cressie, Statistics for
+Spatial Data (1993), equations 3.2.12-3.2.16.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -30,8 +38,32 @@ MOST_ENTRIES = 100_000
 """Of the matrices that lie side by side: what the second cache holds."""
 
 
+@dataclass(frozen=True, eq=False)
+class NearestSystems:
+    """The solved systems of some queries.
+
+    Attributes:
+        weights: w, (m, k).
+        variance: What is left of the variance 1 of the surface at the query, (m,); ≥ 0.
+        jitter: What was added to alpha, (m,); 0 as a rule.
+    """
+
+    weights: Floats
+    variance: Floats
+    jitter: Floats
+
+
 def nearest_weights(x: Floats, q: Floats, rows: Rows, fit: Kriging) -> tuple[Floats, Floats]:
     """Return the weights of the nearest rows of each query, (m, k), and the jitter of each, (m,).
+
+    Arguments, cost and errors as for `nearest_systems`.
+    """
+    systems = nearest_systems(x, q, rows, fit)
+    return systems.weights, systems.jitter
+
+
+def nearest_systems(x: Floats, q: Floats, rows: Rows, fit: Kriging) -> NearestSystems:
+    """Return the solved system of each query.
 
     Args:
         x: All rows, (n, d).
@@ -44,14 +76,15 @@ def nearest_weights(x: Floats, q: Floats, rows: Rows, fit: Kriging) -> tuple[Flo
     Raises:
         LinAlgError: Not even the largest jitter makes a matrix positive definite.
     """
-    weights, jitters = np.empty(rows.shape), np.empty(len(q))
+    weights, variance, jitter = np.empty(rows.shape), np.empty(len(q)), np.empty(len(q))
     x, q = np.ascontiguousarray(x).view(), np.ascontiguousarray(q).view()
     # Always, since Numba compiles a variant for each, and nothing is copied for it.
     x.flags.writeable = q.flags.writeable = False
     code, precision = COVARIANCE_CODES[fit.kernel], 1.0 / fit.length_scale
-    if not _fill_weights(x, q, rows, code, precision, fit.alpha, weights, jitters):
+    means = 1 if fit.mean == "constant" else 0
+    if not _fill_weights(x, q, rows, code, precision, fit.alpha, means, weights, variance, jitter):
         raise LinAlgError("covariances with 1e-4 on their diagonal are not positive definite")
-    return weights, jitters
+    return NearestSystems(weights, variance, jitter)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -62,10 +95,15 @@ def _fill_weights(
     covariance: int,
     precision: float,
     alpha: float,
+    means: int,
     weights: Floats,
+    variances: Floats,
     jitters: Floats,
 ) -> bool:
-    """Fill weights (m, k) and jitters (m,); return False if a system cannot be solved."""
+    """Fill weights (m, k), variances and jitters (m,); return False if a system cannot be solved.
+
+    `means` is the number of unknown means, 0 or 1.
+    """
     use_widest_vectors()
     m, k = weights.shape
     most = max(1, min(m, MOST_QUERIES, MOST_ENTRIES // (k * k)))
@@ -73,13 +111,13 @@ def _fill_weights(
         size = min(most, m - start)
         if start == 0 or size < most:
             near = np.empty((x.shape[1], k + 1, size))
-            upper = np.empty((k, k + 1, size))
+            upper = np.empty((k, k + 1 + means, size))
             jitter = np.empty(size)
         _gather(x, q[start : start + size], rows[start : start + size], near)
         jitter[:] = 0.0
         while True:
             _fill_systems(near, covariance, precision, alpha, jitter, upper)
-            if _solve_systems(upper, jitter):
+            if _solve_systems(upper, jitter, variances[start : start + size]):
                 break
             if jitter.max() > LARGEST_JITTER:
                 return False
@@ -102,15 +140,15 @@ def _gather(x: Floats, q: Floats, rows: Rows, near: Floats) -> None:
 def _fill_systems(
     near: Floats, covariance: int, precision: float, alpha: float, jitter: Floats, upper: Floats
 ) -> None:
-    """Fill the upper triangles (k, k + 1, queries) with K + (α + jitter)I and k(x).
+    """Fill the upper triangles (k, k + 1 or 2, queries) with K + (α + jitter)I, k(x) and perhaps 1.
 
     `near` are the nearest rows and the query itself, (d, k + 1, queries).
     """
     use_widest_vectors()
     k, (d, points, size) = upper.shape[0], near.shape
-    near_run, upper_run = near.reshape(d, points * size), upper.reshape(k, points * size)
+    near_run, upper_run = near.reshape(d, points * size), upper.reshape(k, -1)
     for i in range(k):
-        run = upper_run[i, (i + 1) * size :]
+        run = upper_run[i, (i + 1) * size : points * size]
         run[:] = 0.0
         for f in range(d):
             if size == 1:
@@ -125,11 +163,12 @@ def _fill_systems(
         correlate(covariance, run)
         for w in range(size):
             upper[i, i, w] = 1.0 + (alpha + jitter[w])
+        upper_run[i, points * size :] = 1.0
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def _solve_systems(upper: Floats, jitter: Floats) -> bool:
-    """Overwrite the last column with the weights.
+def _solve_systems(upper: Floats, jitter: Floats, variance: Floats) -> bool:
+    """Overwrite the column of k(x) with the weights, and fill the variances.
 
     Returns False, with the next jitter to try, where a matrix is not positive definite.
     """
@@ -140,6 +179,7 @@ def _solve_systems(upper: Floats, jitter: Floats) -> bool:
         else:
             _eliminate_side_by_side(upper, i)
         _scale_row(upper, i, is_solved)
+    _weigh_means(upper, variance)
     _substitute_back(upper, is_solved)
     for w in range(upper.shape[2]):
         if not is_solved[w]:
@@ -149,7 +189,7 @@ def _solve_systems(upper: Floats, jitter: Floats) -> bool:
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _eliminate_alone(upper: Floats, i: int) -> None:
-    """Take the earlier rows from row i of one matrix, (k, k + 1)."""
+    """Take the earlier rows from row i of one matrix, (k, k + 1 or 2)."""
     use_widest_vectors()
     for p in range(i):
         for j in range(i, upper.shape[1]):
@@ -158,7 +198,7 @@ def _eliminate_alone(upper: Floats, i: int) -> None:
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _eliminate_side_by_side(upper: Floats, i: int) -> None:
-    """Take the earlier rows from row i of all matrices, (k, k + 1, queries), four at a time."""
+    """Take the earlier rows from row i of all matrices, (k, k + 1 or 2, queries), in fours."""
     use_widest_vectors()
     size = upper.shape[2]
     for j in range(i, upper.shape[1]):
@@ -187,8 +227,27 @@ def _scale_row(upper: Floats, i: int, is_solved: NDArray[np.bool_]) -> None:
 
 
 @njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
+def _weigh_means(upper: Floats, variance: Floats) -> None:
+    """Fill the variances, and add λo to the column of z where the mean is unknown."""
+    k, columns, size = upper.shape
+    for w in range(size):
+        explained, common, ones = 0.0, 0.0, 0.0
+        for i in range(k):
+            explained += upper[i, k, w] * upper[i, k, w]
+        variance[w] = max(1.0 - explained, 0.0)
+        if columns > k + 1:
+            for i in range(k):
+                common += upper[i, k + 1, w] * upper[i, k, w]
+                ones += upper[i, k + 1, w] * upper[i, k + 1, w]
+            multiplier = (1.0 - common) / ones
+            variance[w] += (1.0 - common) * multiplier
+            for i in range(k):
+                upper[i, k, w] += multiplier * upper[i, k + 1, w]
+
+
+@njit(nogil=True, cache=True, error_model="numpy", fastmath={"contract"})
 def _substitute_back(upper: Floats, is_solved: NDArray[np.bool_]) -> None:
-    """Overwrite the last column z with U⁻¹z."""
+    """Overwrite the column of k(x), z, with U⁻¹z."""
     use_widest_vectors()
     k, size = upper.shape[0], upper.shape[2]
     for i in range(k - 1, -1, -1):

@@ -16,13 +16,12 @@ Modelling (1996), section 3.1; Loader, Local Regression and Likelihood (1999), c
 """
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.backends.base import Moments, Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.prediction import Issue, Neighbors, Prediction, Status, issues_where
 from service.estimators.fits import LocalPolynomial
-from service.estimators.local_system import LocalSystem, fill_values, solve
+from service.estimators.local_system import LocalSystem, fill_values, solve, solve_about_queries
 from service.estimators.reach import (
     FAR_BANDWIDTHS,
     Reach,
@@ -34,6 +33,10 @@ from service.estimators.reach import (
 OFF_CENTER = 1e4
 """Rows whose mean lies further from the query than 100 of their deviations lose more than 4 digits
 when their covariance is taken about the query; it is then taken anew about their mean."""
+
+ONE_PLACE = 1e12
+"""Rows whose mean lies this many squared deviations away lie at one place: what their sums show of
+a spread is rounding."""
 
 NO_SUPPORT = (
     "No row carries weight at these queries: widen bandwidth, raise n_neighbors, or ask nearer "
@@ -78,13 +81,15 @@ def predict(
     """
     reach = reach_of(rows, fit, q)
     moments = reach.moments(rows, q, fit.degree)
-    system = solve(moments, q.shape[1], fit.degree, fit.ridge)
-    _refine(system, rows, reach, q, moments, fit)
-    mean = np.empty((len(q), rows.y.shape[1]))
-    fill_values(moments.gram, moments.rhs, moments.count, system.v, mean)
+    system, mean, is_plain = solve_about_queries(
+        moments, q.shape[1], fit.degree, fit.ridge, OFF_CENTER
+    )
+    if not is_plain:
+        _refine(system, rows, reach, q, moments, fit)
+        fill_values(moments.gram, moments.rhs, moments.count, system.v, mean)
     return Prediction(
         mean,
-        issues=_issues(fit, moments.count > 0, system, reach),
+        issues=_issues(fit, moments.count, system, reach, is_plain=is_plain),
         neighbors=None
         if neighbor_limit is None
         else _equivalent_kernel(rows, fit, reach, q, moments, system, neighbor_limit),
@@ -112,13 +117,15 @@ def _refine(
     fit: LocalPolynomial,
 ) -> None:
     """Solve anew, about the mean of their rows, the queries that lie far off their rows."""
-    # A penalty on a quadratic depends on its centre: with a ridge it stays at the query.
-    if fit.degree == 0 or (fit.degree == 2 and fit.ridge > 0):
+    if fit.degree == 0:
         return
-    if not (system.off_center > OFF_CENTER).any():
+    # A penalty on a quadratic depends on its centre: with a ridge it stays at the query, but for
+    # rows at one place, which leave nothing to penalise.
+    limit = ONE_PLACE if fit.degree == 2 and fit.ridge > 0 else OFF_CENTER
+    if not (system.off_center > limit).any():
         return
     d = q.shape[1]
-    far = np.flatnonzero((system.off_center > OFF_CENTER) & (moments.count > 1))
+    far = np.flatnonzero((system.off_center > limit) & (moments.count > 1))
     if not far.size:
         return
     offset = moments.gram[far, 0, 1 : 1 + d] / moments.gram[far, 0, 0, None]
@@ -134,13 +141,13 @@ def _refine(
 
 
 def _issues(
-    fit: LocalPolynomial, supported: NDArray[np.bool_], system: LocalSystem, reach: Reach
+    fit: LocalPolynomial, count: Rows, system: LocalSystem, reach: Reach, *, is_plain: bool
 ) -> tuple[Issue, ...]:
     issues: tuple[Issue, ...] = ()
-    if not supported.all():
+    if not is_plain:
+        supported = count > 0
         issues += issues_where(~supported, Status.NO_SUPPORT, NO_SUPPORT)
-    if ((system.degree < fit.degree) | system.is_flat).any():
-        alone = supported & (system.degree == 0)
+        alone = supported & (system.degree == 0) & (fit.degree > 0)
         flat = supported & system.is_flat & ~alone
         lower = supported & (system.degree < fit.degree) & ~alone & ~flat
         issues += issues_where(alone, Status.DEGENERATE, MEAN_ONLY)

@@ -2,6 +2,8 @@
 
 Every operation is elementwise in the query or goes through one query after the other, so a query's
 bits do not depend on the block.
+
+Over 300 lines: the compiled loops and what is solved beside them are one system.
 """
 
 from dataclasses import dataclass
@@ -52,6 +54,26 @@ class LocalSystem:
         return np.where(np.isnan(self.center), q, self.center)
 
 
+def solve_about_queries(
+    moments: Moments, d: int, degree: int, ridge: float, off_center: float
+) -> tuple[LocalSystem, Floats, bool]:
+    """Return what `solve` does with φ centred at the queries, and the estimates, (m, t).
+
+    And whether every query has rows that determine the degree, and is no further off their centre
+    than `off_center`: then nothing is left to be said or done about any of them.
+    """
+    m, p, t = moments.rhs.shape
+    system, mean = _unsolved(m, p, d), np.empty((m, t))
+    is_open = np.zeros(m, dtype=np.bool_)
+    is_plain = _solve_and_fill_values(
+        moments.gram, moments.rhs, moments.count, d, degree, ridge, off_center,
+        system.v, system.degree, system.off_center, is_open, mean,
+    )  # fmt: skip
+    if not is_plain:
+        _solve_open(system, is_open, moments, d)
+    return system, mean, is_plain
+
+
 def solve(
     moments: Moments,
     d: int,
@@ -76,13 +98,7 @@ def solve(
         offset: Mean of the rows about the query in bandwidths, (m, d), if φ is not centred there.
     """
     m, p = moments.gram.shape[:2]
-    system = LocalSystem(
-        v=np.zeros((m, p - 1)),
-        degree=np.zeros(m, dtype=np.int64),
-        is_flat=np.zeros(m, dtype=np.bool_),
-        off_center=np.zeros(m),
-        center=np.full((m, d), np.nan),
-    )
+    system = _unsolved(m, p, d)
     if degree == 0:
         return system
     is_open = np.zeros(m, dtype=np.bool_)
@@ -99,17 +115,69 @@ def solve(
         system.off_center,
         is_open,
     )
-    if is_open.any():
-        for i in np.flatnonzero(is_open):
-            _solve_where_spanned(
-                system,
-                int(i),
-                moments.gram[i],
-                None if target is None else target[i],
-                None if offset is None else offset[i],
-                d,
-            )
+    _solve_open(system, is_open, moments, d, target, offset)
     return system
+
+
+def _unsolved(m: int, p: int, d: int) -> LocalSystem:
+    center = np.empty((m, d))
+    center.fill(np.nan)
+    return LocalSystem(
+        v=np.zeros((m, p - 1)),
+        degree=np.zeros(m, dtype=np.int64),
+        is_flat=np.zeros(m, dtype=np.bool_),
+        off_center=np.zeros(m),
+        center=center,
+    )
+
+
+def _solve_open(
+    system: LocalSystem,
+    is_open: NDArray[np.bool_],
+    moments: Moments,
+    d: int,
+    target: Floats | None = None,
+    offset: Floats | None = None,
+) -> None:
+    """Solve the queries whose rows do not determine degree 1."""
+    for i in np.flatnonzero(is_open):
+        _solve_where_spanned(
+            system,
+            int(i),
+            moments.gram[i],
+            None if target is None else target[i],
+            None if offset is None else offset[i],
+            d,
+        )
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _solve_and_fill_values(
+    gram: Floats,
+    rhs: Floats,
+    count: Rows,
+    d: int,
+    degree: int,
+    ridge: float,
+    most_off_center: float,
+    v: Floats,
+    used_degree: Rows,
+    off_center: Floats,
+    is_open: NDArray[np.bool_],
+    mean: Floats,
+) -> bool:
+    """Solve each query, and fill in its estimate; see `solve_about_queries`."""
+    if degree > 0:
+        nothing = np.empty((gram.shape[0], 0))
+        _solve_block(
+            gram, count, nothing, nothing, d, degree, ridge, v, used_degree, off_center, is_open
+        )
+    fill_values(gram, rhs, count, v, mean)
+    is_plain = True
+    for query in range(gram.shape[0]):
+        is_plain &= count[query] > 0 and used_degree[query] == degree
+        is_plain &= off_center[query] <= most_off_center
+    return is_plain
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -136,7 +204,8 @@ def _solve_block(
     covariance, lower = np.empty((slopes, slopes)), np.empty((slopes, slopes))
     is_constant = np.empty(slopes, dtype=np.bool_)
     for query in range(gram.shape[0]):
-        if count[query] == 0:
+        # One row has no spread: what its sums show of one is rounding.
+        if count[query] <= 1:
             continue
         _center(gram, query, target, offset, d, phi_bar, covariance, goal, is_constant)
         for j in range(d):

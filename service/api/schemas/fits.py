@@ -37,18 +37,43 @@ class ScaleMetric(RequestModel):
     )
 
 
+class MatrixMetric(RequestModel):
+    """Distances after a linear map of your own, or one that the service has learned."""
+
+    matrix: list[list[float]] = Field(
+        description="A, d rows of d finite numbers: the distance of two points is the length of A "
+        "times their difference.",
+        min_length=1,
+        examples=[[[0.5]]],
+    )
+
+    @model_validator(mode="after")
+    def _square(self) -> "MatrixMetric":
+        for row in self.matrix:
+            if len(row) != len(self.matrix):
+                raise PydanticCustomError(
+                    "not_square",
+                    "The matrix has {rows} rows, and one of them {found} numbers; send as many",
+                    {"rows": len(self.matrix), "found": len(row)},
+                )
+        return self
+
+
 def _metric_kind(value: Any) -> str:
+    if isinstance(value, MatrixMetric) or (isinstance(value, dict) and "matrix" in value):
+        return "matrix"
     return "scale" if isinstance(value, dict | ScaleMetric) else "name"
 
 
 MetricField: TypeAlias = Annotated[
     Annotated[Literal["euclidean", "standardized"], Tag("name")]
-    | Annotated[ScaleMetric, Tag("scale")],
+    | Annotated[ScaleMetric, Tag("scale")]
+    | Annotated[MatrixMetric, Tag("matrix")],
     Discriminator(_metric_kind),
     Field(
         description="How distances are measured: `euclidean` in data units, `standardized` with "
-        "each feature over its standard deviation, or `{'scale': [...]}` with each feature over "
-        "a number of yours."
+        "each feature over its standard deviation, `{'scale': [...]}` with each feature over a "
+        "number of yours, or `{'matrix': [[...]]}` after a linear map."
     ),
 ]
 
@@ -65,7 +90,13 @@ class _Method(RequestModel):
     @property
     def domain_metric(self) -> Metric:
         """The metric in the domain's form."""
-        return tuple(self.metric.scale) if isinstance(self.metric, ScaleMetric) else self.metric
+        match self.metric:
+            case ScaleMetric(scale=scale):
+                return tuple(scale)
+            case MatrixMetric(matrix=matrix):
+                return tuple(tuple(row) for row in matrix)
+            case name:
+                return name
 
 
 class _Smoother(_Method):
@@ -185,7 +216,7 @@ class LocalLinearFit(_LocalRegression):
 
 
 class KrigingFit(_Method):
-    """Simple kriging with mean zero: k(q) (K + alpha I)^-1 y."""
+    """Kriging: k(q) (K + alpha I)^-1 (y - mean) + mean."""
 
     model_config = ConfigDict(title="KrigingFit")
 
@@ -210,6 +241,11 @@ class KrigingFit(_Method):
     n_neighbors: Count | None = Field(
         None, description="Use only the k nearest rows at each query; null for all rows."
     )
+    mean: Literal["zero", "constant"] = Field(
+        "zero",
+        description="Of the surface far from the rows: `zero` (simple kriging), or `constant`, "
+        "estimated from the k nearest rows (ordinary kriging; needs `n_neighbors`).",
+    )
 
     def to_domain(self) -> Kriging:
         """Return the fit in the domain's form."""
@@ -219,6 +255,7 @@ class KrigingFit(_Method):
             self.alpha,
             self.n_neighbors,
             self.domain_metric,
+            self.mean,
         )
 
 
@@ -249,7 +286,7 @@ def fit_to_domain(fit: FitField | None) -> AnyFit:
 
 def fit_from_domain(fit: Fit) -> ResolvedFit:
     """Return the fit as the answer names it, with every choice that was made."""
-    metric = ScaleMetric(scale=list(fit.metric)) if isinstance(fit.metric, tuple) else fit.metric
+    metric = _metric_from_domain(fit.metric)
     match fit:
         case Knn():
             return KnnFit(
@@ -275,8 +312,19 @@ def fit_from_domain(fit: Fit) -> ResolvedFit:
                 length_scale=fit.length_scale,
                 alpha=fit.alpha,
                 n_neighbors=fit.n_neighbors,
+                mean=fit.mean,
                 metric=metric,
             )
+
+
+def _metric_from_domain(metric: Metric) -> MetricField:
+    """Return the metric as the answer names it."""
+    if isinstance(metric, str):
+        return metric
+    rows = [list(row) for row in metric if isinstance(row, tuple)]
+    if rows:
+        return MatrixMetric(matrix=rows)
+    return ScaleMetric(scale=[scale for scale in metric if not isinstance(scale, tuple)])
 
 
 def _reach(fit: NadarayaWatson | LocalPolynomial) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from service.api.schemas.datasets import InlineDataset
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
 from service.domain.errors import InvalidInput
 from service.domain.prediction import Diagnostics, Issue, Neighbors, SolveReport, Status
-from service.engine.engine import Answer, PredictCommand
+from service.engine.commands import Answer, PredictCommand
 from service.engine.limits import Limits
 
 

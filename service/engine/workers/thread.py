@@ -124,12 +124,13 @@ class ThreadWorker:
         self._blocks = _pool(cores, "nearfit-block")
         self._ahead = ThreadPoolExecutor(1, "nearfit-ahead", initializer=work_last)
         self._warm: Future[None] | None = None
+        self._is_warm = False
         self._is_closed = False
 
     @property
     def is_ready(self) -> bool:
         """True once the compiled code is loaded."""
-        return self._warm is not None and self._warm.done() and self._warm.exception() is None
+        return self._is_warm
 
     @property
     def state(self) -> str:
@@ -153,11 +154,15 @@ class ThreadWorker:
 
     async def start(self) -> None:
         """Load the compiled code in a thread."""
-        self._warm = self._short.submit(self._warm_up)
+        self._warm = self._short.submit(self._load)
+
+    def _load(self) -> None:
+        self._warm_up()
+        self._is_warm = True
 
     def predict_now(self, task: Task) -> Computed | None:
         """Return the prediction if all of it is prepared; see `workers.base.Worker`."""
-        if not self.is_ready or self._is_closed:
+        if not self._is_warm or self._is_closed:
             return None
         started = time.monotonic()
         blocks = SerialBlocks(started + NOW_S)

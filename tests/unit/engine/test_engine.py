@@ -10,8 +10,10 @@ from service.backends.native.backend import NativeBackend
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import DatasetNotFound, InvalidInput, NotReady, Overloaded, StoreFull
 from service.domain.kernels import Kernel
-from service.engine.engine import Answer, Engine, PredictCommand
+from service.engine.commands import Answer, PredictCommand
+from service.engine.engine import Engine
 from service.engine.limits import Limits
+from service.engine.tuner import Tuner
 from service.engine.workers.thread import ThreadWorker
 from service.estimators.fits import Knn, LocalPolynomial, default_n_neighbors
 from service.storage.store import DatasetStore
@@ -32,7 +34,12 @@ def with_engine(
             NativeBackend(), cores=2, prepared_budget_bytes=10**7, warm_up=lambda: None
         )
         bounds = limits or Limits()
-        engine = Engine(DatasetStore(bounds.memory_budget_bytes), {"native": native}, bounds)
+        engine = Engine(
+            DatasetStore(bounds.memory_budget_bytes),
+            {"native": native},
+            bounds,
+            tuner=Tuner(NativeBackend()),
+        )
         await engine.start()
         try:
             await scenario(engine)

@@ -1,0 +1,231 @@
+"""The classical ways to choose the reach of a smoother, by name.
+
+| name  | minimises                                                       |
+|-------|-----------------------------------------------------------------|
+| cv_ls | mean (y_i - f₋ᵢ(x_i))²                                          |
+| gcv   | mean (y_i - f(x_i))² / (1 - ν / n)²                             |
+| aicc  | log mean (y_i - f(x_i))² + 1 + 2 (ν + 1) / (n - ν - 2)          |
+
+with ν the trace of the hat matrix. Each is looked at on a logarithmic grid, and between the
+neighbours of its best point by golden section: such curves may have more than one minimum. The
+fourth, `dpill`, is a formula, see `plug_in_bandwidth`.
+
+Sources: Craven & Wahba (1979), Numerische Mathematik 31, 377-403, for gcv; Hurvich, Simonoff & Tsai
+(1998), JRSS B 60(2), 271-293, for aicc; Ruppert, Sheather & Wand (1995), JASA 90(432), 1257-1270,
+for dpill.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from service.backends.base import Resident
+from service.domain.arrays import Floats, Rows
+from service.domain.errors import InvalidInput
+from service.estimators import local_polynomial, nadaraya_watson
+from service.estimators.fits import LocalPolynomial, NadarayaWatson, Smoother
+from service.estimators.golden_section import minimise
+from service.estimators.leave_one_out import hat_diagonal, predicted_by_others
+
+Criterion: TypeAlias = Literal["cv_ls", "gcv", "aicc"]
+
+GRID_POINTS = 15
+GOLDEN_POINTS = 12
+"""After them the reach is known to a hundredth of the grid's step."""
+
+BLOCKS_MOST, ROWS_A_BLOCK, LEAST_PLACES = 5, 20, 10
+TRIMMED = 0.01
+EDGE = 0.05
+"""What dpill leaves out at each end: of the rows, and of the second derivatives."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A smoother whose reach was chosen.
+
+    Attributes:
+        fit: The smoother with the best reach.
+        curve: Each bandwidth, or number of neighbours, and its criterion, ascending; infinite
+            where a row has no prediction.
+    """
+
+    fit: Smoother
+    curve: tuple[tuple[float, float], ...]
+
+
+def select(rows: Resident, fit: Smoother, criterion: Criterion, at: Rows) -> Selection:
+    """Return the smoother with the reach of the least criterion.
+
+    Args:
+        rows: The dataset's rows in the metric of the fit, n ≥ 3.
+        fit: Which smoother; where it has n_neighbors, that is chosen, else its bandwidth.
+        criterion: What is minimised, over the targets in their units.
+        at: The rows that it is taken over; all others are data. The trace is that of all rows, from
+            the sum over these.
+
+    Cost: some 30 predictions of these rows.
+    """
+    curve: dict[float, float] = {}
+
+    def score(reach: float) -> float:
+        if fit.n_neighbors is not None:
+            reach = float(np.rint(reach))
+        if reach not in curve:
+            curve[reach] = _criterion(rows, _reaching(fit, reach), criterion, at)
+        return curve[reach]
+
+    low, high = _range_of_reach(rows, fit, at)
+    grid = np.geomspace(low, high, GRID_POINTS)
+    best = int(np.argmin([score(float(reach)) for reach in grid]))
+    around = grid[max(best - 1, 0)], grid[min(best + 1, GRID_POINTS - 1)]
+    minimise(score, float(around[0]), float(around[1]), GOLDEN_POINTS)
+    ascending = tuple(sorted(curve.items()))
+    return Selection(_reaching(fit, min(curve, key=lambda reach: curve[reach])), ascending)
+
+
+def gcv(residual: Floats, trace: float, n: int) -> float:
+    """Return mean r² / (1 - ν / n)² of residuals y - f(x), (s, t); infinite where ν ≥ n."""
+    if trace >= n:
+        return float("inf")
+    return float(np.mean(residual * residual) / (1.0 - trace / n) ** 2)
+
+
+def aicc(residual: Floats, trace: float, n: int) -> float:
+    """Return log mean r² + 1 + 2 (ν + 1) / (n - ν - 2); infinite where ν ≥ n - 2."""
+    if trace >= n - 2:
+        return float("inf")
+    least = np.finfo(np.float64).tiny
+    mean_sq = max(float(np.mean(residual * residual)), least)
+    return float(np.log(mean_sq) + 1.0 + 2.0 * (trace + 1.0) / (n - trace - 2.0))
+
+
+def plug_in_bandwidth(x: Floats, y: Floats) -> float:
+    """Return dpill, the bandwidth for a local line with the Gaussian kernel in one feature.
+
+    The bandwidth of the least asymptotic error is h⁵ = σ² (b - a) / (2 √π n θ₂₂), with θ₂₂ the mean
+    of f''². Quartics on blocks of rows, whose number Mallows' C_p chooses, give first σ² and θ₂₄,
+    the mean of f'' f''''; these the bandwidth of a local cubic, which gives θ₂₂; that the bandwidth
+    of a local line, which gives σ². The rows are not binned, as those of KernSmooth are.
+
+    Args:
+        x: (n,).
+        y: (n,).
+
+    Raises:
+        InvalidInput: There are fewer than 10 distinct places, or no curvature is found.
+
+    Cost: O(n²).
+    """
+    order = np.argsort(x, kind="stable")
+    cut = int(TRIMMED * len(x))
+    kept = order[cut : len(x) - cut]
+    x, y, n = x[kept], y[kept], len(kept)
+    if len(np.unique(x)) < LEAST_PLACES:
+        raise InvalidInput.at(
+            "/criterion",
+            f"dpill needs {LEAST_PLACES} distinct places at least: choose another criterion.",
+        )
+    width = float(x[-1] - x[0])
+    variance, theta_24 = _block_estimates(x, y)
+    if theta_24 == 0 or variance <= 0:
+        raise InvalidInput.at("/criterion", "dpill finds no curvature: choose another criterion.")
+    factor = 3.0 / 8.0 if theta_24 < 0 else 15.0 / 16.0
+    cubic = (factor * variance * width / (np.sqrt(np.pi) * abs(theta_24) * n)) ** (1 / 7)
+    second = _gaussian_weights(x, cubic, 3, lambda beta: 2.0 * beta[2]) @ y
+    inner = (x >= x[0] + EDGE * width) & (x <= x[-1] - EDGE * width)
+    theta_22 = float(np.sum(second[inner] ** 2)) / n
+    constant = 4.0 * (0.5 + 2.0 * np.sqrt(2.0) - 4.0 / 3.0 * np.sqrt(3.0)) / np.sqrt(2.0 * np.pi)
+    line = (constant * variance**2 * width / (theta_22 * n) ** 2) ** (1 / 9)
+    hat = _gaussian_weights(x, line, 1, lambda beta: beta[0])
+    residual = y - hat @ y
+    freedom = n - 2.0 * np.trace(hat) + np.sum(hat * hat)
+    variance = float(residual @ residual) / freedom
+    return float((variance * width / (2.0 * np.sqrt(np.pi) * theta_22 * n)) ** 0.2)
+
+
+def _criterion(rows: Resident, fit: Smoother, criterion: Criterion, at: Rows) -> float:
+    if criterion == "cv_ls":
+        residual = rows.y[at] - predicted_by_others(rows, fit, at)[0]
+        score = float(np.mean(residual * residual))
+        return score if np.isfinite(score) else float("inf")
+    q, n = np.ascontiguousarray(rows.x[at]), len(rows.x)
+    match fit:
+        case NadarayaWatson():
+            found = nadaraya_watson.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
+        case LocalPolynomial():
+            found = local_polynomial.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
+    trace = float(np.sum(hat_diagonal(rows, fit, at))) * n / len(at)
+    return (gcv if criterion == "gcv" else aicc)(rows.y[at] - found.mean, trace, n)
+
+
+def _reaching(fit: Smoother, reach: float) -> Smoother:
+    if fit.n_neighbors is not None:
+        return replace(fit, n_neighbors=int(reach))
+    return replace(fit, bandwidth=reach)
+
+
+def _range_of_reach(rows: Resident, fit: Smoother, at: Rows) -> tuple[float, float]:
+    """Return between which reaches is searched: from the few next rows to all of them."""
+    n, d = rows.x.shape
+    few = min(n - 1, 2 + (d if isinstance(fit, LocalPolynomial) and fit.degree else 0))
+    if fit.n_neighbors is not None:
+        return float(few), float(n - 1)
+    extent = float(np.linalg.norm(np.ptp(rows.x, axis=0)))
+    if extent == 0:
+        raise InvalidInput.at(
+            "/fit/bandwidth", "All rows lie at one place, where every bandwidth is alike."
+        )
+    near = rows.nearest(np.ascontiguousarray(rows.x[at]), few + 1).distances[:, -1]
+    return max(float(np.median(near)), 1e-6 * extent), extent
+
+
+def _quartic(x: Floats) -> Floats:
+    return np.vander(x, 5, increasing=True)
+
+
+def _block_estimates(x: Floats, y: Floats) -> tuple[float, float]:
+    """Return σ² and θ₂₄ from quartics on the number of blocks that has the least C_p."""
+    n = len(x)
+    most = max(min(n // ROWS_A_BLOCK, BLOCKS_MOST), 1)
+    found = [_quartics(x, y, blocks) for blocks in range(1, most + 1)]
+    least_variance = found[-1][0] / (n - 5 * most)
+    if least_variance <= 0:
+        return 0.0, 0.0
+    mallows = [rss / least_variance + 10 * (i + 1) for i, (rss, _) in enumerate(found)]
+    blocks = int(np.argmin(mallows)) + 1
+    rss, theta_24 = found[blocks - 1]
+    return rss / (n - 5 * blocks), theta_24
+
+
+def _quartics(x: Floats, y: Floats, blocks: int) -> tuple[float, float]:
+    """Return the residual sum of squares and θ₂₄ of a quartic on each block."""
+    rss, theta_24, size = 0.0, 0.0, len(x) // blocks
+    for block in range(blocks):
+        part = slice(block * size, len(x) if block == blocks - 1 else (block + 1) * size)
+        # About its middle and over its width, for the digits; derivatives have the width's powers.
+        middle, width = x[part].mean(), max(np.ptp(x[part]), np.finfo(np.float64).tiny)
+        z = (x[part] - middle) / width
+        beta = np.linalg.lstsq(_quartic(z), y[part], rcond=None)[0]
+        rss += float(np.sum((y[part] - _quartic(z) @ beta) ** 2))
+        second = 2.0 * beta[2] + 6.0 * beta[3] * z + 12.0 * beta[4] * z * z
+        theta_24 += float(np.sum(second * 24.0 * beta[4])) / float(width) ** 6
+    return rss, theta_24 / len(x)
+
+
+def _gaussian_weights(
+    x: Floats, h: float, degree: int, of_beta: Callable[[Floats], Floats]
+) -> Floats:
+    """Return the weights (n, n) of the targets in a linear function of each row's coefficients.
+
+    The coefficients are those of the local polynomial in x_i - x, with the Gaussian kernel.
+    """
+    weights = np.empty((len(x), len(x)))
+    for i, place in enumerate(x):
+        z = (x - place) / h
+        root = np.exp(-0.25 * z * z)
+        design = np.vander(z, degree + 1, increasing=True) * root[:, None]
+        coefficients = np.linalg.pinv(design) * root
+        weights[i] = of_beta(coefficients / (h ** np.arange(degree + 1))[:, None])
+    return weights

@@ -1,0 +1,172 @@
+"""What candidate fits are worth, by leave-one-out over the same rows, with all others as data.
+
+    error = √ mean over targets of  Σ_i (y_i - f₋ᵢ(x_i))² / s,  in variances of the target
+
+so that 1 is the error of the mean. A sample of rows judges; a few of them judge first.
+
+Sources: Stone (1974), JRSS B 36(2), 111-147, for choice by leave-one-out; Jamieson & Talwalkar
+(2016), AISTATS, for judging many candidates by few rows and few by many.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy.linalg import LinAlgError
+
+from service.backends.base import Resident
+from service.domain.arrays import Floats, Rows
+from service.estimators.blocks import Blocks
+from service.estimators.fits import Fit, Metric
+from service.estimators.leave_one_out import predicted_by_others
+from service.estimators.metric import metric_map
+
+FEW_ROWS, MANY_ROWS = 250, 1500
+"""That judge: the standard error of an error over s rows is about 1 / √(2s) of it, but candidates
+share the rows, so that their differences are known far better."""
+
+JUDGED_AT_ONCE = 64
+RESIDENTS_KEPT = 3
+
+Step: TypeAlias = Literal["grid", "slopes", "metric", "refinement"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a candidate is worth.
+
+    Attributes:
+        fit: The candidate, ready to be used.
+        error: Leave-one-out error in standard deviations of the targets; infinite where a row has
+            no prediction.
+        rmse: Root of the mean squared leave-one-out residual of each target, in its unit.
+        rows: How many rows were predicted: only scores over as many compare.
+        step: Where in the search it was found.
+        elapsed_s: When, from the start of the search.
+    """
+
+    fit: Fit
+    error: float
+    rmse: tuple[float, ...]
+    rows: int
+    step: Step
+    elapsed_s: float
+
+
+def error_of(score: Score) -> float:
+    """Return the error, to sort by."""
+    return score.error
+
+
+def best_of(scores: list[Score]) -> Score:
+    """Return the score with the least error among those over the most rows, the first of equals."""
+    most = max(score.rows for score in scores)
+    return min((score for score in scores if score.rows == most), key=error_of)
+
+
+def best_of_each_method(scores: list[Score]) -> list[Score]:
+    """Return the best score of each method, best first."""
+    best: dict[type, Score] = {}
+    for score in scores:
+        known = best.get(type(score.fit))
+        if known is None or score.error < known.error:
+            best[type(score.fit)] = score
+    return sorted(best.values(), key=error_of)
+
+
+class Judge:
+    """Scores fits to a dataset, and knows the time.
+
+    Args:
+        x: Rows, (n, d), n ≥ 3, in data units.
+        y: Targets, (n, t).
+        load: Makes the rows resident in a metric, with their targets.
+        blocks: Runs pieces of the work.
+        groups: The group of each row, (n,), from 0, if a row's whole group is left out with it.
+        seconds: The time of the search.
+        seed: Of the choice of rows.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(
+        self,
+        x: Floats,
+        y: Floats,
+        load: Callable[[Floats], Resident],
+        blocks: Blocks,
+        *,
+        groups: Rows | None = None,
+        seconds: float,
+        seed: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.x, self.y, self.load, self.blocks, self.groups = x, y, load, blocks, groups
+        self._clock, self._start, self._seconds = clock, clock(), seconds
+        order = np.random.default_rng(seed).permutation(len(x))
+        self.judges = np.sort(order[:MANY_ROWS])
+        self.few = np.sort(order[:FEW_ROWS])
+        # Others than the judges, where there are enough: what learns must not judge.
+        self.learners = order[MANY_ROWS:] if len(x) >= 2 * MANY_ROWS else order
+        deviation = y.std(axis=0)
+        self.deviation = np.where(deviation > 0, deviation, 1.0)
+        self.scores: list[Score] = []  # over all the judges
+        self._residents: dict[Metric, Resident] = {}
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the start."""
+        return self._clock() - self._start
+
+    @property
+    def most_neighbors(self) -> int:
+        """How many rows are left at least when a row is left out."""
+        left_out = 1 if self.groups is None else int(np.bincount(self.groups).max())
+        return len(self.x) - left_out
+
+    def share_of_rest(self, share: float) -> float:
+        """Return when this share of the time left will be over, in seconds from the start."""
+        return self.elapsed_s + share * max(self._seconds - self.elapsed_s, 0.0)
+
+    def is_over(self, until_s: float | None = None, needed_s: float = 0.0) -> bool:
+        """Return whether what needs so many seconds would end after a time, or after the end."""
+        return self.elapsed_s + needed_s >= (self._seconds if until_s is None else until_s)
+
+    def resident(self, metric: Metric) -> Resident:
+        """Return the rows in the metric, made now or kept from the last few metrics."""
+        if metric not in self._residents:
+            while len(self._residents) >= RESIDENTS_KEPT:
+                del self._residents[next(iter(self._residents))]
+            mapped = metric_map(metric, self.x).of(self.x)
+            self._residents[metric] = self.load(np.ascontiguousarray(mapped))
+        return self._residents[metric]
+
+    def score(self, fit: Fit, step: Step, at: Rows | None = None) -> Score:
+        """Return the score of a fit over the rows `at`, or all the judges.
+
+        Raises:
+            DeadlineExceeded: The time of the blocks is over.
+        """
+        at = self.judges if at is None else at
+        rows = self.resident(fit.metric)
+
+        def residuals(part: slice) -> Floats:
+            return self.y[at[part]] - predicted_by_others(rows, fit, at[part], self.groups)[0]
+
+        try:
+            residual = np.concatenate(self.blocks(residuals, len(at), JUDGED_AT_ONCE))
+        except LinAlgError:
+            residual = np.full((len(at), self.y.shape[1]), np.nan)
+        rmse = np.sqrt(np.mean(residual * residual, axis=0))
+        rmse = np.where(np.isnan(rmse), np.inf, rmse)
+        error = float(np.sqrt(np.mean((rmse / self.deviation) ** 2)))
+        score = Score(fit, error, tuple(rmse.tolist()), len(at), step, self.elapsed_s)
+        if len(at) == len(self.judges):
+            self.scores.append(score)
+        return score
+
+    def best(self, method: type[Fit]) -> Score | None:
+        """Return the best score of a method over all the judges."""
+        found = (score for score in self.scores if isinstance(score.fit, method))
+        return min(found, key=error_of, default=None)

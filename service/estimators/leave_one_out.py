@@ -1,0 +1,197 @@
+"""Leave-one-out: what each row's prediction would be, had the row never been seen.
+
+| method                     | f₋ᵢ(x_i)                                                        |
+|----------------------------|-----------------------------------------------------------------|
+| knn                        | the mean of the k nearest other rows                            |
+| weighted mean, local       | the fit to the sums over the other rows, see `others`; with     |
+| polynomial                 | n_neighbors, h is the distance of the k-th nearest of them      |
+| kriging over the k nearest | the system of the k nearest other rows                          |
+| kriging over all rows      | y_i - [K_α⁻¹ y]_i / [K_α⁻¹]_ii,  K_α = K + αI                   |
+
+Where rows belong to groups (years, places, patients), with a row its whole group is left out; over
+all rows the fraction is then a system of the group's rows B, y_B - ([K_α⁻¹]_BB)⁻¹ [K_α⁻¹ y]_B.
+
+Nothing is approximated: each is the prediction at x_i of the same fit to the other n - 1 rows. The
+hat diagonal l_i(x_i) is the weight of y_i in the prediction of the fit to all rows; its sum, the
+trace, is the number of degrees of freedom of the fit.
+
+Sources: Allen (1974), Technometrics 16(1), 125-127; Dubrule (1983), Mathematical Geology 15(6),
+687-699; Rasmussen & Williams (2006), equations 5.10-5.12.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.backends.base import Resident
+from service.domain.arrays import Floats, Rows
+from service.domain.errors import InvalidInput
+from service.estimators import local_polynomial as polynomial
+from service.estimators import nadaraya_watson, neighbors
+from service.estimators.blocks import Blocks
+from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.kriging_system import System
+from service.estimators.local_kriging import nearest_systems
+from service.estimators.local_system import solve
+from service.estimators.ordered import ordered_sum
+from service.estimators.others import Others
+from service.estimators.reach import reach_of
+
+
+@dataclass(frozen=True, eq=False)
+class LeaveOneOut:
+    """Predictions of some rows by the fit to the other ones.
+
+    Attributes:
+        rows: The rows predicted, (s,).
+        prediction: f₋ᵢ(x_i), (s, t); NaN where no other row carries weight.
+        residual: y_i - f₋ᵢ(x_i), (s, t).
+        hat_diagonal: l_i(x_i) of the fit to all rows, (s,).
+        variance: Of the residual by the kriging model with signal variance 1, (s,), with the
+            noise: 1 / [K_α⁻¹]_ii over all rows. None for other methods.
+    """
+
+    rows: Rows
+    prediction: Floats
+    residual: Floats
+    hat_diagonal: Floats
+    variance: Floats | None
+
+
+def leave_one_out(
+    rows: Resident,
+    fit: Fit,
+    at: Rows,
+    *,
+    groups: Rows | None = None,
+    system: System | None = None,
+    blocks: Blocks | None = None,
+) -> LeaveOneOut:
+    """Return the leave-one-out predictions of the rows `at` (s,), with all others as data.
+
+    Args:
+        rows: The dataset's rows in the metric of the fit.
+        fit: What to fit; n_neighbors < n.
+        at: Which rows to predict.
+        groups: The group of each row, (n,), from 0, if a row's whole group is left out with it.
+        system: The solved system of kriging over all rows.
+        blocks: For its solves, one a row of `at`.
+
+    Cost: twice a prediction at s queries; over all rows, s solves of the system.
+
+    Raises:
+        InvalidInput: The fit asks for more neighbours than there are other rows.
+        DeadlineExceeded: Between two solves, when the time is over.
+    """
+    if isinstance(fit, Kriging) and fit.n_neighbors is None:
+        if system is None or blocks is None:
+            raise TypeError("kriging over all rows has a system")
+        return _of_all_rows(rows, fit, at, groups, system, blocks)
+    prediction, variance = predicted_by_others(rows, fit, at, groups)
+    return LeaveOneOut(
+        rows=at,
+        prediction=prediction,
+        residual=rows.y[at] - prediction,
+        hat_diagonal=hat_diagonal(rows, fit, at),
+        variance=variance,
+    )
+
+
+def predicted_by_others(
+    rows: Resident, fit: Fit, at: Rows, groups: Rows | None = None
+) -> tuple[Floats, Floats | None]:
+    """Return f₋ᵢ(x_i), (s, t), and for kriging the variance of y_i - f₋ᵢ(x_i), (s,).
+
+    Arguments, cost and errors as for `leave_one_out`, for all methods but kriging over all rows.
+    """
+    n, q = len(rows.x), np.ascontiguousarray(rows.x[at])
+    most = n - (1 if groups is None else int(np.bincount(groups).max()))
+    if fit.n_neighbors is not None and fit.n_neighbors > most:
+        raise InvalidInput.at(
+            "/fit/n_neighbors",
+            f"n_neighbors is {fit.n_neighbors}, but of the {n} rows only {most} are left when a "
+            f"row is left out, with its group: send at most {most}.",
+        )
+    others = Others(rows, at, groups)
+    match fit:
+        case Knn():
+            found = neighbors.predict(others, fit, q, neighbor_limit=None, diagnostics=False)
+        case NadarayaWatson():
+            found = nadaraya_watson.predict(others, fit, q, neighbor_limit=None, diagnostics=False)
+        case LocalPolynomial():
+            found = polynomial.predict(others, fit, q, neighbor_limit=None, diagnostics=False)
+        case Kriging():
+            if fit.n_neighbors is None:
+                raise TypeError("kriging over all rows has a closed form")
+            nearest = others.nearest(q, fit.n_neighbors)
+            systems = nearest_systems(rows.x, q, nearest.rows, fit)
+            mean = ordered_sum(systems.weights[:, :, None] * rows.y[nearest.rows])
+            return mean, systems.variance + fit.alpha
+    return found.mean, None
+
+
+def hat_diagonal(rows: Resident, fit: Fit, at: Rows) -> Floats:
+    """Return l_i(x_i), the weight of y_i in the prediction at x_i, of the rows `at`, (s,).
+
+    Arguments and cost as for `predicted_by_others`.
+    """
+    q = np.ascontiguousarray(rows.x[at])
+    match fit:
+        case Knn():
+            listed = neighbors.predict(
+                rows, fit, q, neighbor_limit=len(at) * fit.n_neighbors, diagnostics=False
+            ).neighbors
+            if listed is None:
+                raise TypeError("the neighbours were asked for")
+            queries = np.repeat(np.arange(len(at)), np.diff(listed.offsets))
+            own = listed.rows == at[queries]
+            diagonal = np.zeros(len(at))
+            diagonal[queries[own]] = listed.weights[own]
+            return diagonal
+        case NadarayaWatson():
+            return _smoother_diagonal(rows, fit, q, degree=0, ridge=0.0)
+        case LocalPolynomial():
+            return _smoother_diagonal(rows, fit, q, degree=fit.degree, ridge=fit.ridge)
+        case Kriging():
+            if fit.n_neighbors is None:
+                raise TypeError("kriging over all rows has a closed form")
+            nearest = rows.nearest(q, fit.n_neighbors).rows
+            weights = nearest_systems(rows.x, q, nearest, fit).weights
+            return ordered_sum(np.where(nearest == at[:, None], weights, 0.0))
+
+
+def _smoother_diagonal(
+    rows: Resident, fit: NadarayaWatson | LocalPolynomial, q: Floats, degree: int, ridge: float
+) -> Floats:
+    """Return w̃ (1 - vᵀφ̄) of the own row, where w = K(0) and φ = 0."""
+    reach = reach_of(rows, fit, q)
+    moments = reach.moments(rows, q, degree)
+    v = solve(moments, q.shape[1], degree, ridge).v
+    weight = moments.gram[:, 0, 0]
+    mean = moments.gram[:, 0, 1:] / weight[:, None]
+    return np.asarray((1.0 - np.sum(v * mean, axis=1)) / weight)
+
+
+def _of_all_rows(
+    rows: Resident, fit: Kriging, at: Rows, groups: Rows | None, system: System, blocks: Blocks
+) -> LeaveOneOut:
+    """Return the closed form from the columns of K_α⁻¹ that belong to each row's group."""
+    s, n = len(at), len(rows.x)
+    residual, diagonal, variance = np.empty((s, rows.y.shape[1])), np.empty(s), np.empty(s)
+    for i, row in enumerate(at):
+        group = at[i : i + 1] if groups is None else np.flatnonzero(groups == groups[row])
+        unit = np.zeros((n, len(group)))
+        unit[group, np.arange(len(group))] = 1.0
+        inverse = system.solve(unit, blocks)[group]
+        place = int(np.searchsorted(group, row))
+        own = np.linalg.solve(inverse, np.eye(len(group))[:, [place]])[:, 0]
+        residual[i] = own @ system.solution[group]
+        variance[i], diagonal[i] = own[place], inverse[place, place]
+    alpha = fit.alpha + system.report.jitter
+    return LeaveOneOut(
+        rows=at,
+        prediction=rows.y[at] - residual,
+        residual=residual,
+        hat_diagonal=1.0 - alpha * diagonal,
+        variance=variance,
+    )

@@ -1,0 +1,195 @@
+"""The reductions over all rows but the query's own, or but its group: for leave-one-out.
+
+The i-th query is the row at[i] itself. Then
+
+    nearest:  one more row is looked for, and the own one, or else the furthest, is left out
+    moments:  the own row has u = 0, K(0) = 1 and, centred at itself, φ = (1, 0, …, 0), so that
+              Σ w φφᵀ and Σ w φyᵀ lose 1 and y_i in their first entry, Σ w² loses 1
+
+Where the other rows weigh less than the own one, the difference would lose digits, and the sums are
+made anew from the rows in reach; so they are where a whole group is left out. Every estimator works
+on this view as it does on all rows.
+"""
+
+from dataclasses import dataclass
+from typing import final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.backends.base import (
+    NEAREST_SLACK,
+    Expansion,
+    Moments,
+    Nearest,
+    Resident,
+    SingleProducts,
+    Within,
+)
+from service.domain.arrays import Floats, Rows
+from service.domain.kernels import Covariance, Kernel
+from service.estimators.kernels import kernel_weight
+from service.estimators.local_polynomial import monomials
+
+LEAST_SHARE = 1.0
+"""Of the own weight, 1, that the others must reach for the difference to keep its digits."""
+
+FAINT = 75.0
+"""Twice the exponent beyond which a Gaussian weight is below the rounding of the nearest row's."""
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Others:
+    """A view of rows in which each query misses the row that it is.
+
+    Attributes:
+        rows: All rows.
+        at: The row that each query is, (s,).
+        groups: The group of each row, (n,), if with a row its group is left out.
+    """
+
+    rows: Resident
+    at: Rows
+    groups: Rows | None = None
+
+    @property
+    def x(self) -> Floats:
+        """All rows, (n, d)."""
+        return self.rows.x
+
+    @property
+    def y(self) -> Floats:
+        """All targets, (n, t)."""
+        return self.rows.y
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held beyond the rows' own."""
+        return self.at.nbytes
+
+    def nearest(self, q: Floats, k: int) -> Nearest:
+        """Return the k nearest other rows of each query; there are as many."""
+        own = self._own(q)
+        most = 1 if self.groups is None else int(np.bincount(self.groups).max())
+        found = self.rows.nearest(q, min(k + most, len(self.rows.x)))
+        kept = _first(~self._is_left_out(found.rows, own[:, None]), k)
+        places = None if found.places is None else found.places[kept].reshape(-1, k)
+        return Nearest(
+            found.distances[kept].reshape(-1, k), found.rows[kept].reshape(-1, k), places
+        )
+
+    def within(self, q: Floats, radius: Floats) -> Within:
+        """Return the other rows in reach of each query."""
+        found = self.rows.within(q, radius)
+        queries = np.repeat(np.arange(len(q)), np.diff(found.offsets))
+        kept = ~self._is_left_out(found.rows, self._own(q)[queries])
+        counts = np.bincount(queries[kept], minlength=len(q))
+        offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+        return Within(offsets, found.rows[kept], found.distances[kept])
+
+    def moments(
+        self,
+        q: Floats,
+        kernel: Kernel,
+        bandwidth: Floats,
+        degree: int,
+        *,
+        center: Floats | None = None,
+        nearest_distance: Floats | None = None,
+        found: Nearest | None = None,
+    ) -> Moments:
+        """Return the weighted sums of the other rows; see `backends.base.Resident`."""
+        own = self._own(q)
+        if center is not None or self.groups is not None:
+            center = q if center is None else center
+            return self._listed_moments(q, kernel, bandwidth, degree, center, nearest_distance, own)
+        # With the own row, at distance 0, the nearest one: no weight overflows.
+        zero = None if nearest_distance is None else np.zeros(len(q))
+        sums = self.rows.moments(q, kernel, bandwidth, degree, nearest_distance=zero, found=None)
+        sums.gram[:, 0, 0] -= 1.0
+        sums.rhs[:, 0] -= self.rows.y[own]
+        sums.weight_sq[:] -= 1.0
+        sums.count[:] -= 1
+        faint = np.flatnonzero((sums.gram[:, 0, 0] < LEAST_SHARE) & (sums.count >= 0))
+        if faint.size:
+            anew = self._listed_moments(
+                np.ascontiguousarray(q[faint]), kernel, bandwidth[faint], degree, q[faint],
+                None if nearest_distance is None else nearest_distance[faint], own[faint],
+            )  # fmt: skip
+            sums.gram[faint], sums.rhs[faint] = anew.gram, anew.rhs
+            sums.weight_sq[faint], sums.count[faint] = anew.weight_sq, anew.count
+            sums.radius[faint] = anew.radius
+        return sums
+
+    def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
+        """Return K(q, x) a without the own rows, of which c(0) = 1."""
+        return self.rows.product(q, covariance, length_scale, a) - a[self._own(q)]
+
+    def expansion(self, covariance: Covariance, length_scale: float, a: Floats) -> Expansion:
+        """Refuse: the coefficients of all rows depend on the own one."""
+        raise TypeError("leave-one-out of a fit over all rows is in closed form")
+
+    def single_products(self, covariance: Covariance, length_scale: float) -> SingleProducts | None:
+        """Return None: there is no system of the other rows."""
+        return None
+
+    def _is_left_out(self, rows: Rows, own: Rows) -> NDArray[np.bool_]:
+        """Return where a row is left out for the query that is the row `own`."""
+        if self.groups is None:
+            return np.asarray(rows == own)
+        return np.asarray(self.groups[rows] == self.groups[own])
+
+    def _own(self, q: Floats) -> Rows:
+        """Return the row that each query is; the queries are some of `at`, in order."""
+        if len(q) == len(self.at):
+            return self.at
+        own, start = np.empty(len(q), dtype=np.int64), 0
+        for i in range(len(q)):
+            while not np.array_equal(self.rows.x[self.at[start]], q[i]):
+                start += 1
+            own[i], start = self.at[start], start + 1
+        return own
+
+    def _listed_moments(
+        self,
+        q: Floats,
+        kernel: Kernel,
+        bandwidth: Floats,
+        degree: int,
+        center: Floats,
+        nearest_distance: Floats | None,
+        own: Rows,
+    ) -> Moments:
+        """Return the sums over the other rows one by one, φ centred at `center`."""
+        radius = bandwidth
+        if nearest_distance is not None:
+            most = FAINT + 2.0 * np.log(len(self.rows.x))
+            radius = np.sqrt(nearest_distance**2 + most * bandwidth**2) * NEAREST_SLACK
+        found = self.rows.within(q, radius)
+        parts = []
+        for i in range(len(q)):
+            entries = slice(found.offsets[i], found.offsets[i + 1])
+            others = ~self._is_left_out(found.rows[entries], own[i : i + 1])
+            rows, distances = found.rows[entries][others], found.distances[entries][others]
+            if nearest_distance is None:
+                w = kernel_weight(kernel, np.minimum(distances / bandwidth[i], 1.0))
+            else:
+                excess = (nearest_distance[i] ** 2 - distances**2) / bandwidth[i] ** 2
+                w = np.exp(0.5 * np.minimum(excess, 0.0))
+            phi = monomials((self.rows.x[rows] - center[i]) / bandwidth[i], degree)
+            weighted = phi * w[:, None]
+            parts.append((weighted.T @ phi, weighted.T @ self.rows.y[rows], w @ w, np.sum(w > 0)))
+        gram, rhs, weight_sq, count = zip(*parts, strict=True)
+        return Moments(
+            np.array(gram),
+            np.array(rhs),
+            np.array(weight_sq, dtype=np.float64),
+            np.array(count, dtype=np.int64),
+            np.asarray(radius, dtype=np.float64),
+        )
+
+
+def _first(is_other: NDArray[np.bool_], k: int) -> NDArray[np.bool_]:
+    """Return where the first k other rows of each query are, (s, found)."""
+    return is_other & (np.cumsum(is_other, axis=1) <= k)
