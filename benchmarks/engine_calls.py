@@ -9,9 +9,11 @@ from threadpoolctl import ThreadpoolController
 
 from service.domain.arrays import Floats
 from service.domain.dataset import make_dataset
+from service.domain.prediction import MEAN_ALONE, Wanted
 from service.engine.commands import Answer, PredictCommand
 from service.engine.engine import Engine
-from service.estimators.fits import Fit
+from service.engine.jobs import TuningJob
+from service.estimators.fits import AnyFit, Fit
 from service.main import build_engine
 from service.settings import Settings
 
@@ -41,9 +43,16 @@ class EngineCalls:
         """Drop the dataset and all that was prepared from it."""
         self._engine.delete(dataset_id)
 
-    def answer(self, dataset_id: str, queries: Floats, fit: Fit) -> Answer:
+    def search_of(self, dataset_id: str) -> TuningJob:
+        """Return the latest search for the best fit to the dataset."""
+        jobs = self._engine.jobs.latest_first()
+        return next(job for job in jobs if job.dataset.id == dataset_id)
+
+    def answer(
+        self, dataset_id: str, queries: Floats, fit: AnyFit, wanted: Wanted = MEAN_ALONE
+    ) -> Answer:
         """Return the engine's whole answer."""
-        command = PredictCommand(queries, dataset_id=dataset_id, fit=fit)
+        command = PredictCommand(queries, dataset_id=dataset_id, fit=fit, wanted=wanted)
         # As `nearfit serve` has it: the engine shares the cores out itself. Peers keep them all.
         with self._libraries.limit(limits=1, user_api="blas"):
             return self._loop.run_until_complete(self._engine.predict(command))
@@ -57,11 +66,13 @@ class EngineCalls:
 def engine(**settings: Any) -> Iterator[EngineCalls]:
     """Start an engine with these settings beside the defaults; end it afterwards."""
     chosen = Settings(
-        sample=False,
-        tune_s=0.0,  # it would run beside what is measured
-        default_timeout_s=TIMEOUT_S,
-        max_timeout_s=TIMEOUT_S,
-        **settings,
+        **{
+            "sample": False,
+            "tune_s": 0.0,  # it would run beside what is measured
+            "default_timeout_s": TIMEOUT_S,
+            "max_timeout_s": TIMEOUT_S,
+            **settings,
+        }
     )
     loop = asyncio.new_event_loop()
     started = build_engine(chosen)

@@ -1,8 +1,8 @@
-"""docs/benchmarks.md: its tables are made from the results, its prose is written by people.
+"""docs/benchmarks.md and docs/accuracy.md: tables come from results, prose from people.
 
     python -m benchmarks.page
 
-writes the tables anew. In the page, what stands between `<!-- overview -->` or
+writes the tables anew. In a page, what stands between `<!-- overview -->` or
 `<!-- results NAME -->` and `<!-- end -->` is generated; NAME may have a `*`, for results that are
 named after a machine.
 """
@@ -15,7 +15,8 @@ from pathlib import Path
 from benchmarks.records import Record, read_records
 from benchmarks.tables import aligned, markdown, overview_rows, tables, target_rows
 
-PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES = (DOCS / "benchmarks.md", DOCS / "accuracy.md")
 BLOCK = re.compile(r"(<!-- (overview|results (\S+)) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -69,11 +70,12 @@ def provenance(record: Record) -> str:
 
 
 def main() -> None:
-    """Write the page anew and print the overview."""
+    """Write the pages anew and print the overview."""
     records = read_records()
-    PAGE.write_text(rendered(PAGE.read_text("utf-8"), records), "utf-8")
+    for page in PAGES:
+        page.write_text(rendered(page.read_text("utf-8"), records), "utf-8")
     print(aligned(overview_rows(records)))
-    print(f"\nwritten to {PAGE}")
+    print(f"\nwritten to {' and '.join(map(str, PAGES))}")
 
 
 def _shown(value: object) -> str:

@@ -66,7 +66,7 @@ class Target:
     """A figure to reach, and what was measured.
 
     Attributes:
-        id: The row of the table of targets, K1 to K12.
+        id: The row of a table of targets, K1 to K12 or S3 to S7.
         claim: What the figure is, such as "scikit-learn's time over nearfit's".
         measured: The figure.
         bound: What it has to reach.

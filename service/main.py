@@ -1,5 +1,6 @@
 """The one place that chooses concrete parts."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from service.api.app import build_app
 from service.backends.keops.backend import open_backend
 from service.backends.keops.formulas import Device
 from service.backends.native.backend import NativeBackend, warm_up
+from service.domain.kernels import Kernel
 from service.engine.engine import Engine
 from service.engine.limits import Limits
 from service.engine.plan import Forced
@@ -19,7 +21,8 @@ from service.engine.workers.base import Worker
 from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
 from service.estimators import local_polynomial
-from service.estimators.fits import LocalPolynomial
+from service.estimators.fits import Kriging, LocalPolynomial
+from service.estimators.gradients import gradient, slope
 from service.settings import Settings
 from service.storage.sample import SAMPLE_ID, sample_dataset
 from service.storage.store import DatasetStore
@@ -42,14 +45,13 @@ def build_engine(settings: Settings) -> Engine:
     if settings.backend == "keops":
         prepared_budget_bytes //= 2
     # The native worker is always there: KeOps has a closed set of formulas, and native the rest.
-    workers: dict[str, Worker] = {
-        "native": ThreadWorker(
-            NativeBackend(),
-            cores=settings.threads,
-            prepared_budget_bytes=prepared_budget_bytes,
-            warm_up=_warm_up,
-        )
-    }
+    native = ThreadWorker(
+        NativeBackend(),
+        cores=settings.threads,
+        prepared_budget_bytes=prepared_budget_bytes,
+        warm_up=_warm_up,
+    )
+    workers: dict[str, Worker] = {"native": native}
     device = keops_device(settings)
     if settings.backend == "keops":
         workers["keops"] = ProcessWorker(
@@ -71,6 +73,7 @@ def build_engine(settings: Settings) -> Engine:
         cores=settings.threads,
         forced=Forced.named(settings.plan),
         prepares_ahead=settings.prepare,
+        native=native,
         tuner=Tuner(NativeBackend()),
         tunes_ahead_s=settings.tune_s,
     )
@@ -109,4 +112,8 @@ def _warm_up() -> None:
     warm_up()
     rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
     fit = LocalPolynomial(bandwidth=1.0)
-    local_polynomial.predict(rows, fit, np.zeros((1, 1)), neighbor_limit=None, diagnostics=False)
+    q = np.zeros((1, 1))
+    local_polynomial.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
+    slope(rows, fit, q)
+    for smooth in (fit, replace(fit, kernel=Kernel.GAUSSIAN), Kriging()):
+        gradient(rows, smooth, q, coefficients=np.zeros((3, 1)))

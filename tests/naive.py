@@ -1,6 +1,7 @@
 """The slow, obvious version of every method: what the fast ones are held against."""
 
 from collections.abc import Callable
+from itertools import combinations_with_replacement
 
 import numpy as np
 
@@ -82,10 +83,23 @@ def local_polynomial(
         columns += [z[:, j] for j in range(x.shape[1])]
     if degree >= 2:
         columns += [z[:, a] * z[:, b] for a in range(x.shape[1]) for b in range(a, x.shape[1])]
+    if degree >= 3:
+        triples = combinations_with_replacement(range(x.shape[1]), 3)
+        columns += [z[:, a] * z[:, b] * z[:, c] for a, b, c in triples]
     design = np.column_stack(columns)
     root = np.sqrt(w)[:, None]
     coefficients = np.linalg.lstsq(design * root, y * root, rcond=None)[0]
     return np.asarray(coefficients[0])
+
+
+def linear(x: Floats, y: Floats, q: Floats) -> Floats:
+    """Return the value at one query of the plane of least squares through all rows, (t,)."""
+    return np.asarray(np.concatenate([[1.0], q]) @ plane(x, y))
+
+
+def plane(x: Floats, y: Floats) -> Floats:
+    """Return the constant and the slopes of the plane of least squares, (1 + d, t)."""
+    return np.asarray(np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), y, rcond=None)[0])
 
 
 def kriging(

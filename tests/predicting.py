@@ -7,7 +7,7 @@ from typing import Protocol
 from service.backends.base import Backend
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, make_dataset
-from service.domain.prediction import Prediction
+from service.domain.prediction import Prediction, Wanted
 from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
 from service.engine.portions import SerialBlocks
 from service.engine.prepared import PreparedCache
@@ -48,13 +48,14 @@ def make_task(
     *,
     neighbors: bool = False,
     diagnostics: bool = False,
+    wanted: Wanted | None = None,
     block_size: int = 1000,
     forced: Forced = NOTHING_FORCED,
 ) -> Task:
     """Return the task for these rows and queries."""
-    limit = 10**6 if neighbors else None
+    wanted = wanted or Wanted(10**6 if neighbors else None, diagnostics)
     dataset = make_dataset(x, y)
-    return Task(dataset, fit, q, plan_of(fit, dataset, forced, block_size), limit, diagnostics)
+    return Task(dataset, fit, q, plan_of(fit, dataset, forced, block_size), wanted)
 
 
 def plan_of(

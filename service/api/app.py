@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import datasets, docs_page, health, predictions, tuning
+from service.api import datasets, docs_page, health, optimization, predictions, scoring, tuning
 from service.api.envelope import Envelope
 from service.api.errors import UnexpectedErrors, install_error_handlers
 from service.api.limits import BodyLimit
@@ -18,7 +18,7 @@ from service.api.state import State, Summaries
 from service.engine.engine import Engine
 
 # In the order in which a path is looked for.
-MODULES: Final = (predictions, datasets, tuning, health, docs_page)
+MODULES: Final = (predictions, datasets, optimization, scoring, tuning, health, docs_page)
 
 
 class HeadAsGet:

@@ -13,10 +13,26 @@ from numpy.typing import NDArray
 
 from service.api.arrow_streams import METADATA_KEY
 from service.api.writing import json_pieces
-from service.domain.arrays import Floats
-from service.domain.prediction import Diagnostics, Neighbors, Prediction
+from service.domain.prediction import Neighbors, Prediction
+from service.estimators.classes import likeliest
 
 PIECE_BYTES: Final = 2**22
+
+PER_QUERY: Final = (
+    "mean",
+    "probabilities",
+    "std",
+    "std_observation",
+    "slope",
+    "slope_std",
+    "gradient",
+)
+PER_QUERY_WITHIN: Final = {
+    "interval": ("lower", "upper", "distance", "distance_rank"),
+    "quantiles": ("values",),
+    "diagnostics": ("support", "effective_rows", "bandwidth", "degree", "ridge"),
+}
+"""Fields of the answer that have an entry a query, and fields with members that have."""
 
 END_OF_STREAM: Final = b"\xff\xff\xff\xff\0\0\0\0"  # a message of length 0
 
@@ -29,13 +45,21 @@ def arrow_pieces(document: dict[str, Any], prediction: Prediction) -> Iterator[m
         prediction: The same estimates.
     """
     rest = dict(document)
-    columns = {"mean": _estimates(rest.pop("mean"))}
+    columns: dict[str, pa.Array] = {
+        name: _entries(rest.pop(name)) for name in PER_QUERY if name in rest
+    }
+    for name, members in PER_QUERY_WITHIN.items():
+        if name in rest:
+            whole = rest[name]
+            rest[name] = {key: value for key, value in whole.items() if key not in members}
+            found = [_entries(whole[member]) for member in members]
+            columns[name] = pa.StructArray.from_arrays(found, list(members))
+    if "label" in rest:
+        del rest["label"]
+        columns["label"] = _labels(document["probabilities"], document["classes"])
     if prediction.neighbors is not None:
         del rest["neighbors"]
         columns["neighbors"] = _neighbors(prediction.neighbors)
-    if prediction.diagnostics is not None:
-        rest["diagnostics"] = {"plan": rest["diagnostics"]["plan"]}
-        columns["diagnostics"] = _diagnostics(prediction.diagnostics)
     text = b"".join(json_pieces(rest))
     batch = pa.record_batch(columns, metadata={METADATA_KEY: text})
     yield _message(batch.schema)
@@ -50,14 +74,22 @@ def _message(part: Any) -> memoryview:
     return memoryview(part.serialize(memory_pool=pa.system_memory_pool()))
 
 
-def _estimates(mean: Floats) -> pa.Array:
-    if mean.ndim == 1:
-        return _numbers(mean)
-    return pa.FixedSizeListArray.from_arrays(_numbers(mean.ravel()), mean.shape[1])
+def _entries(values: NDArray[Any]) -> pa.Array:
+    """Return values (m, …) as a column of numbers, of lists of numbers, or of lists of lists."""
+    column = _numbers(values.ravel())
+    for length in reversed(values.shape[1:]):
+        column = pa.FixedSizeListArray.from_arrays(column, length)
+    return column
+
+
+def _labels(shares: NDArray[Any], classes: list[Any]) -> pa.Array:
+    """Return the likeliest class of each query, null where there is none."""
+    chosen = likeliest(shares)
+    return pa.array(classes).take(pa.array(chosen, mask=chosen < 0))
 
 
 def _neighbors(found: Neighbors) -> pa.Array:
-    lists = {
+    columns = {
         name: pa.LargeListArray.from_arrays(_numbers(found.offsets), _numbers(values))
         for name, values in {
             "rows": found.rows,
@@ -65,18 +97,8 @@ def _neighbors(found: Neighbors) -> pa.Array:
             "weights": found.weights,
         }.items()
     }
-    return pa.StructArray.from_arrays(list(lists.values()), list(lists))
-
-
-def _diagnostics(found: Diagnostics) -> pa.Array:
-    numbers: dict[str, NDArray[Any]] = {
-        "support": found.support,
-        "effective_rows": found.effective_rows,
-        "bandwidth": found.bandwidth,
-        "degree": found.degree,
-    }
-    arrays = [_numbers(values) for values in numbers.values()]
-    return pa.StructArray.from_arrays(arrays, list(numbers))
+    columns["leverage"] = _numbers(found.leverage)
+    return pa.StructArray.from_arrays(list(columns.values()), list(columns))
 
 
 def _numbers(values: NDArray[Any]) -> pa.Array:

@@ -6,6 +6,8 @@ type FixedSizeList, whose numbers lie row by row as NumPy has them.
 
 Nothing in a stream is believed: types are looked at before any batch is read, lengths before any
 memory is taken, and each batch is validated before its numbers are touched.
+
+Over 300 lines: what is looked at before a stream is believed stands together.
 """
 
 import struct
@@ -16,11 +18,12 @@ import numpy as np
 import pyarrow as pa
 
 from service.api.arrow_messages import decompressed_bytes
-from service.api.columns import Columns
+from service.api.columns import Columns, is_text
 from service.api.faults import shown
 from service.api.json_numbers import parse_document
 from service.domain.arrays import Floats
 from service.domain.errors import BodyTooLarge, InvalidInput, MalformedBody
+from service.domain.labels import Labels
 from service.engine.limits import Limits
 
 METADATA_KEY: Final = b"nearfit"
@@ -37,7 +40,7 @@ NOT_ARROW: Final = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, st
 
 
 class ArrowBody:
-    """The columns of a stream, numbers without nulls.
+    """The columns of a stream: numbers without nulls, but targets may be texts and have nulls.
 
     Attributes:
         metadata: The JSON under `nearfit`, `{}` where there is none.
@@ -127,13 +130,27 @@ class ArrowBody:
         parts = [chunk.to_numpy(zero_copy_only=False) for chunk in chunks]
         return np.concatenate([np.empty(0), *parts]).astype(np.float64, copy=False).reshape(shape)
 
+    def targets(self, name: str) -> Floats | Labels:
+        """Return a column as `array` does, NaN where a number is missing; one of texts as classes.
+
+        Raises:
+            InvalidInput: Too many texts are different.
+        """
+        column = self._table.column(name)
+        if is_text(column.type):
+            return self.columns().targets((name,))
+        y = self.array(name)
+        if name in self.widths and column.null_count:  # below a null list lies anything
+            y = np.where(column.is_null().to_numpy()[:, None], np.nan, y)
+        return y
+
     def _view(self, numbers: pa.Array) -> Floats | None:
         """Return the numbers as a view of the body, if that is where and what they are.
 
         As NumPy's own view of a mutable buffer it is writable; through Arrow it would not be, and
         compiled code would be compiled anew for that.
         """
-        if numbers.type != pa.float64():
+        if numbers.type != pa.float64() or numbers.null_count:
             return None
         start = numbers.buffers()[1].address + 8 * numbers.offset - pa.py_buffer(self._body).address
         if not 0 <= start <= len(self._body) - 8 * len(numbers):
@@ -142,16 +159,20 @@ class ArrowBody:
         return view if view.flags.aligned else None
 
 
-def read_arrow(body: bytearray, limits: Limits) -> ArrowBody:
+def read_arrow(
+    body: bytearray, limits: Limits, targets: tuple[str, ...] | None = None
+) -> ArrowBody:
     """Return the columns of an Arrow IPC stream.
 
     Args:
         body: The stream. What is returned may look into it.
         limits: How many columns are read at most, and to how many bytes buffers may decompress.
+        targets: The columns that are targets, where they are no matrix: they may have nulls or
+            be texts. `()` for the last one; None where there is none, as among queries.
 
     Raises:
         MalformedBody: It is no such stream, or cut short.
-        InvalidInput: A column is not of numbers, has a null, or stands twice.
+        InvalidInput: A column is not of numbers, has a null, or stands twice; but targets may.
         BodyTooLarge: It would decompress to more than a body may have.
 
     Cost: O(columns + batches), and the numbers are not copied unless compressed.
@@ -162,13 +183,19 @@ def read_arrow(body: bytearray, limits: Limits) -> ArrowBody:
         if first is None or first.type != "schema":
             raise MalformedBody("The body is not an Arrow IPC stream: it begins with no schema.")
         schema = pa.ipc.read_schema(first)
-        _check_schema(schema, limits)
+        chosen = _targets_in(schema, targets)
+        _check_schema(schema, limits, chosen)
         largest = min(limits.max_body_bytes, MOST_GROWTH * len(body))
         batches = list(_batches(messages, schema, largest))
         if not any(batch.num_rows for batch in batches):
             raise InvalidInput.at("", "The stream has no rows; send at least one.")
         for j, name in enumerate(schema.names):
-            _check_no_nulls(name, [batch.column(j) for batch in batches])
+            chunks = [batch.column(j) for batch in batches]
+            if name not in chosen:
+                _check_no_nulls(name, chunks)
+            elif is_text(schema.field(j).type):
+                for chunk in chunks:
+                    chunk.validate(full=True)  # where each text begins, and that it is UTF-8
         return ArrowBody(body, schema, batches)
     except NOT_ARROW as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
@@ -183,7 +210,16 @@ def pointer_to(name: str) -> str:
     return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
-def _check_schema(schema: pa.Schema, limits: Limits) -> None:
+def _targets_in(schema: pa.Schema, targets: tuple[str, ...] | None) -> frozenset[str]:
+    """Return the names of the columns that are targets."""
+    if targets is None or not len(schema):
+        return frozenset()
+    if any(pa.types.is_fixed_size_list(field.type) for field in schema):
+        return frozenset({"y"})
+    return frozenset(targets or schema.names[-1:])
+
+
+def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) -> None:
     most = limits.max_features + limits.max_targets
     if len(schema) > most:
         raise InvalidInput.at(
@@ -210,11 +246,14 @@ def _check_schema(schema: pa.Schema, limits: Limits) -> None:
                     f"have 1 to {limits.max_features:,} (max_features in /limits).",
                 )
             kind = kind.value_type
+        if field.name in targets and is_text(field.type):
+            continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            texts = ", or string for the classes of a target" if targets else ""
             raise InvalidInput.at(
                 pointer,
                 f"The column {shown(field.name)} has the type {shown(str(field.type))}; send "
-                "float64, or another type of numbers, or fixed_size_list of one.",
+                f"float64, or another type of numbers, or fixed_size_list of one{texts}.",
             )
 
 

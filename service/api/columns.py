@@ -1,4 +1,4 @@
-"""Columns of numbers by name, as CSV files and Arrow streams hold them."""
+"""Columns by name, as CSV files and Arrow streams hold them: numbers, and classes as texts."""
 
 from collections.abc import Iterable, Sequence
 
@@ -6,12 +6,16 @@ import numpy as np
 import pyarrow as pa
 
 from service.api.faults import closest, shown
+from service.api.label_columns import labels_of, texts_of
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
+from service.domain.labels import Labels
 
 
 class Columns:
-    """Equally long columns of finite numbers, each with a name of its own.
+    """Equally long columns, each with a name of its own.
+
+    Those that are read as features hold numbers without nulls; targets may be texts and miss cells.
 
     Attributes:
         names: In the order of the body.
@@ -26,7 +30,7 @@ class Columns:
             names: All different.
             header: Where the names stand, as a fault points there.
             places: Where the name of each column stands.
-            columns: Numbers without nulls, in this order.
+            columns: In this order.
         """
         self.names = names
         self._header = header
@@ -43,6 +47,26 @@ class Columns:
                 values[start : start + len(chunk), j] = chunk.to_numpy(zero_copy_only=False)
                 start += len(chunk)
         return values
+
+    def targets(self, names: tuple[str, ...]) -> Floats | Labels:
+        """Return these columns as `values` does, NaN where a cell is missing; texts as classes.
+
+        Raises:
+            InvalidInput: There are several, and one is texts, or too many texts are different.
+        """
+        for name in names:
+            place = self.names.index(name)
+            column = self._columns.column(place)
+            if is_text(column.type):
+                if len(names) > 1:
+                    raise InvalidInput.at(
+                        "target",
+                        f"The column {shown(name)} has texts, and there are {len(names)} targets; "
+                        "classes stand in one column: send one target.",
+                    )
+                texts = texts_of(column, f"The column {shown(name)}", self._places[place])
+                return labels_of(texts, lambda text: text.strip() or None)
+        return self.values(names)
 
     def split(self, targets: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the names of the features and of the targets.
@@ -96,3 +120,8 @@ class Columns:
                     f"The dataset has no column {shown(name)}{closest(name, names) or '.'} "
                     "Leave it out.",
                 )
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Return whether a column of this type may be classes."""
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -80,7 +80,9 @@ async def create_dataset(request: Request, query: Annotated[UploadQuery, Query()
 
     Send JSON, an Arrow stream, a CSV file (`text/csv`), or a form with a CSV file. The first line
     of a CSV file names its columns; the last column is the target, unless `target` names others.
-    Cells stand between commas, semicolons or tabs. The same content uploaded twice is one dataset.
+    Cells stand between commas, semicolons or tabs. A target of texts is classes, of which
+    predictions give the probabilities. Rows whose target is missing are left out and counted. The
+    same content uploaded twice is one dataset.
     """
     answer_format(request, Format.JSON)
     kind = content_type(request, *ROW_FORMATS)

@@ -138,6 +138,12 @@ def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str
             "default": [],
             "description": "The column to predict, or several. Default: the last column.",
         },
+        "task": {
+            "type": "string",
+            "enum": ["", "regression", "classification"],
+            "default": "",
+            "description": "Whether the target is numbers or classes. Default: by what it is.",
+        },
     }
     arrow = (
         "The rows as columns `x` and `y`, of which `x`, or both, are of type fixed_size_list; then "

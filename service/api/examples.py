@@ -22,6 +22,18 @@ PREDICTIONS: Final = {
         fit={"method": "knn", "n_neighbors": 5, "weights": "distance"},
         include=["neighbors"],
     ),
+    "interval": _on_sample(
+        "Intervals that hold a new observation in 8 of 10 cases, and how sure the estimates are",
+        fit={"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
+        include=["std", "interval"],
+        level=0.8,
+    ),
+    "slope": _on_sample(
+        "The slope of a local line, the gradient of the surface, and quantiles",
+        fit={"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
+        include=["slope", "gradient", "quantiles"],
+        quantiles=[0.25, 0.5, 0.75],
+    ),
     "nadaraya_watson": _on_sample(
         "Kernel-weighted mean (Nadaraya-Watson), 1.5 ms wide",
         fit={"method": "nadaraya_watson", "kernel": "gaussian", "bandwidth": 1.5},
@@ -46,6 +58,22 @@ PREDICTIONS: Final = {
         fit={"method": "kriging", "kernel": "gaussian", "length_scale": 5.0, "alpha": 0.25},
         timeout_s=10,
     ),
+    "linear": _on_sample(
+        "Linear regression by gradient descent, with the history of its loss",
+        fit={"method": "linear", "solver": "gradient_descent"},
+    ),
+    "robust": _on_sample(
+        "A local line that outliers do not pull, as R's loess with the symmetric family",
+        fit={"method": "local_linear", "n_neighbors": 30, "robust": 3},
+    ),
+    "classes": {
+        "summary": "The probability of each class",
+        "value": {
+            "dataset": {"x": [1.2, 1.4, 1.9, 2.2, 2.4], "y": ["cat", "cat", "dog", "cat", "dog"]},
+            "queries": [1.3, 2.1],
+            "fit": {"method": "knn", "n_neighbors": 3},
+        },
+    },
     "inline": {
         "summary": "Rows sent along, and not kept",
         "value": {
@@ -65,6 +93,52 @@ PREDICTION_ANSWER: Final = {
     "issues": [],
 }
 
+MINIMIZATIONS: Final[dict[str, Any]] = {
+    "sample": {
+        "summary": "Where the head is slowed down most, from two times",
+        "value": {
+            "dataset_id": SAMPLE,
+            "starts": [15.0, 30.0],
+            "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 2.0},
+            "rate": 0.1,
+            "max_steps": 100,
+        },
+    },
+    "bounds": {
+        "summary": "The highest point of a plane, within bounds, by a line search",
+        "value": {
+            "dataset": {
+                "x": [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]],
+                "y": [1.0, 2.0, 2.5, 4.0],
+            },
+            "starts": [[0.5, 0.5]],
+            "fit": {"method": "linear"},
+            "ascent": True,
+            "line_search": True,
+            "bounds": {"low": [0.0, 0.0], "high": [1.0, 1.0]},
+        },
+    },
+}
+
+MINIMUM_ANSWER: Final[dict[str, Any]] = {
+    "dataset_id": None,
+    "dataset_version": 1,
+    "fit": {"method": "linear", "metric": "euclidean", "solver": "least_squares"},
+    "target": "y",
+    "best": 0,
+    "paths": [
+        {
+            "points": [[0.5, 0.5], [0.675, 0.625], [0.85, 0.75], [1.0, 0.875], [1.0, 1.0]],
+            "values": [2.375, 2.8375, 3.3, 3.71875, 3.875],
+            "gradients": [[1.75, 1.25]] * 5,
+            "step_sizes": [0.1] * 4,
+            "stop": "stationary",
+            "advice": "No step helps: the gradient is 0, or points out of the bounds.",
+            "left_data": False,
+        }
+    ],
+}
+
 TUNINGS: Final = {
     "sample": {
         "summary": "The best fit to the sample, in five seconds",
@@ -78,6 +152,26 @@ TUNINGS: Final = {
                 "y": [0.0, 0.8, 0.9, 0.1, -0.8, -1.0, -0.3, 0.7, 1.0, 0.4, -0.5, -1.0],
             },
             "budget_s": 1,
+        },
+    },
+    "grouped": {
+        "summary": "Two methods, and rows of one place left out together",
+        "value": {
+            "dataset": {
+                "x": [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0],
+                "y": [0.0, 0.8, 0.9, 0.1, -0.8, -1.0, -0.3, 0.7, 1.0, 0.4],
+            },
+            "groups": ["a", "b", "c", "d", "e", "a", "b", "c", "d", "e"],
+            "methods": ["knn", "local_polynomial"],
+            "budget_s": 1,
+        },
+    },
+    "selector": {
+        "summary": "The bandwidth of a local line, by generalised cross-validation",
+        "value": {
+            "dataset_id": SAMPLE,
+            "selector": "gcv",
+            "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 1.0},
         },
     },
 }
@@ -115,6 +209,73 @@ _JOB: Final[dict[str, Any]] = {
 JOB_ANSWER: Final = {**_JOB, "scores": [_SCORE]}
 JOBS_ANSWER: Final = {"jobs": [_JOB]}
 
+SCORES: Final = {
+    "leave_one_out": {
+        "summary": "Each row of the sample by all the others",
+        "value": {
+            "dataset_id": SAMPLE,
+            "fit": {"method": "local_linear", "n_neighbors": 20},
+        },
+    },
+    "rows": {
+        "summary": "Three rows that the sample does not have",
+        "value": {
+            "dataset_id": SAMPLE,
+            "rows": {"x": [12.0, 22.0, 33.0], "y": [-5.0, -110.0, 20.0]},
+            "interval_kind": "conformal",
+            "level": 0.8,
+        },
+    },
+}
+
+SCORE_ANSWER: Final[dict[str, Any]] = {
+    "dataset_id": SAMPLE,
+    "dataset_version": 1,
+    "fit": {
+        "method": "local_polynomial",
+        "metric": "euclidean",
+        "degree": 1,
+        "kernel": "tricube",
+        "ridge": 0.0,
+        "n_neighbors": 20,
+    },
+    "by": "leave_one_out",
+    "rows": 133,
+    "sampled": False,
+    "without_prediction": 0,
+    "interval_kind": "conformal",
+    "level": 0.9,
+    "trace": 14.5106,
+    "targets": [
+        {
+            "name": "accel",
+            "rmse": 23.4676,
+            "mae": 17.0636,
+            "r2": 0.762357,
+            "coverage": 0.887218,
+            "mean_width": 74.5337,
+            "gcv": 566.455,
+            "aicc": 7.37465,
+        }
+    ],
+}
+
+RELEVANCE_ANSWER: Final[dict[str, Any]] = {
+    "dataset_id": SAMPLE,
+    "dataset_version": 1,
+    "by": "slopes",
+    "fit": {
+        "method": "local_polynomial",
+        "metric": "standardized",
+        "degree": 1,
+        "kernel": "tricube",
+        "ridge": 0.0,
+        "n_neighbors": 25,
+    },
+    "rows": 133,
+    "features": [{"name": "times", "share": 1.0}],
+}
+
 UPLOADS: Final = {
     "application/json": {
         "one_feature": {
@@ -130,6 +291,10 @@ UPLOADS: Final = {
         "two_features": {
             "summary": "Two features",
             "value": {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [1.0, 2.0, 2.5, 4.0]},
+        },
+        "classes": {
+            "summary": "Classes, one of them missing",
+            "value": {"x": [1.2, 1.4, 1.9, 2.2, 2.4], "y": ["cat", "cat", None, "dog", "dog"]},
         },
     },
     "text/csv": {
@@ -156,6 +321,8 @@ _SAMPLE_ITEM: Final[dict[str, Any]] = {
     "targets": 1,
     "feature_names": ["times"],
     "target_names": ["accel"],
+    "task": "regression",
+    "dropped_rows": 0,
     "bytes": 2128,
     "digest": "sha256:…",
 }

@@ -104,6 +104,8 @@ def _sentence(found: Mapping[str, Any], name: str | None, known: Iterable[str]) 
             return _unknown_method(limits["tag"], limits["expected_tags"])
         case "union_tag_not_found":
             return 'The fit names no method; send one, such as {"method": "auto"}.'
+        case "model_type" if name is not None:
+            return f"{name} is {value}; it must be an object."
         case "array_of_numbers":
             return f"{name} is {value}; it must be a list of numbers, or of lists of them."
         case "finite_number":

@@ -34,6 +34,7 @@ RAGGED: Final = 5
 
 COUNTED_AT_ONCE: Final = 128  # bytes; at most 255, for a count in one byte
 NOTHING_LEFT: Final = -1  # instead of a member's index
+MISSING: Final = np.uint64(0x7FF << 52 | 1)  # a NaN, which no token gives, and not UNDECIDED
 
 QUOTE: Final = ord('"')
 BACKSLASH: Final = ord("\\")
@@ -43,6 +44,9 @@ OPEN_LIST: Final = ord("[")
 CLOSE_LIST: Final = ord("]")
 OPEN_OBJECT: Final = ord("{")
 CLOSE_OBJECT: Final = ord("}")
+SMALL_N: Final = ord("n")
+SMALL_U: Final = ord("u")
+SMALL_L: Final = ord("l")
 SPACE: Final = ord(" ")
 TAB: Final = ord("\t")
 LINE_FEED: Final = ord("\n")
@@ -108,15 +112,29 @@ def _after_space(text: Text, position: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _read_row(text: Text, position: int, bits: Bits, filled: int) -> Any:
+def _null_at(text: Text, position: int) -> bool:
+    """Return whether the four letters `null` stand here."""
+    return (
+        has_at(text, position, SMALL_N)
+        and has_at(text, position + 1, SMALL_U)
+        and has_at(text, position + 2, SMALL_L)
+        and has_at(text, position + 3, SMALL_L)
+    )
+
+
+@njit(nogil=True, cache=True)
+def _read_row(text: Text, position: int, bits: Bits, filled: int, may_miss: bool) -> Any:
     """Read numbers up to the closing bracket; return outcome, position, and numbers filled."""
     position = _after_space(text, position)
     if has_at(text, position, CLOSE_LIST):
         return NUMBER, position + 1, filled
     while True:
         if position >= text.size or not starts_number(byte_at(text.address, position)):
-            return NOT_A_NUMBER, position, filled
-        outcome, stop, value = read_number(text, position)
+            if not (may_miss and _null_at(text, position)):
+                return NOT_A_NUMBER, position, filled
+            outcome, stop, value = NUMBER, position + 4, MISSING
+        else:
+            outcome, stop, value = read_number(text, position)
         if outcome != NUMBER:
             return outcome, stop if outcome == NOT_GRAMMAR else position, filled
         if filled >= bits.size:  # only if the body changed since it was counted
@@ -132,8 +150,10 @@ def _read_row(text: Text, position: int, bits: Bits, filled: int) -> Any:
 
 
 @njit(nogil=True, cache=True)
-def read_array(buffer: Bytes, position: int, bits: Bits) -> Any:
+def read_array(buffer: Bytes, position: int, bits: Bits, may_miss: bool) -> Any:
     """Read the array that opens at `position`, flat or of rows, into `bits`.
+
+    With `may_miss`, null may stand for a number, and becomes MISSING.
 
     Returns:
         The outcome; the position after the array, or that of the fault; the row, -1 where the
@@ -144,7 +164,7 @@ def read_array(buffer: Bytes, position: int, bits: Bits) -> Any:
     filled = 0
     position = _after_space(text, position + 1)
     if not has_at(text, position, OPEN_LIST):
-        outcome, position, filled = _read_row(text, position, bits, filled)
+        outcome, position, filled = _read_row(text, position, bits, filled, may_miss)
         return outcome, position, -1, filled, filled
     row = 0
     width = 0
@@ -153,7 +173,7 @@ def read_array(buffer: Bytes, position: int, bits: Bits) -> Any:
             return NOT_A_ROW, position, row, 0, width
         start = filled
         opening = position
-        outcome, position, filled = _read_row(text, position + 1, bits, filled)
+        outcome, position, filled = _read_row(text, position + 1, bits, filled, may_miss)
         if outcome != NUMBER:
             return outcome, position, row, filled - start, width
         if row == 0:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from service.api import decimal_numbers, json_arrays, json_faults
 from service.api.decimal_numbers import Bytes
 from service.api.json_faults import Fault, name_at
+from service.api.json_texts import read_labels
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
+from service.domain.labels import Labels
 
 BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 MARK: Final = "\0 an array of numbers \0"  # a client that sends it gets it back as text
@@ -29,16 +31,20 @@ def parse_document(
     body: bytes | bytearray | memoryview,
     *,
     array_pointers: frozenset[str],
+    target_pointers: frozenset[str] = frozenset(),
     max_rest_bytes: int = 524_288,
 ) -> Any:
     """Return the JSON document, with the values at `array_pointers` as float64 arrays.
 
     A list of numbers becomes shape (n,), a list of equally long lists of numbers (n, d), each
     number with the bits of Python's `float()`. Values there that are no lists stay as they are.
+    At `target_pointers` null may stand for a number, and becomes NaN, and a list of texts becomes
+    `Labels`.
 
     Args:
         body: UTF-8, with or without a byte order mark.
         array_pointers: JSON pointers of one or two names, such as `/x` and `/dataset/x`.
+        target_pointers: Those of them where targets stand.
         max_rest_bytes: The most bytes beside these arrays; orjson reads them with the GIL held.
 
     Raises:
@@ -56,7 +62,7 @@ def parse_document(
     buffer.flags.writeable = False  # one type for the compiler, whatever holds the body
     start = len(BYTE_ORDER_MARK) if buffer[:3].tobytes() == BYTE_ORDER_MARK else 0
     watch = _watch_over(array_pointers)
-    arrays: dict[str, Floats] = {}
+    arrays: dict[str, Floats | Labels] = {}
     kept: list[tuple[int, int]] = []  # extents of the body between the arrays
     seen: set[str] = set()
 
@@ -78,7 +84,9 @@ def parse_document(
                 parent = index
             elif opening == json_arrays.OPEN_LIST and pointer in array_pointers:
                 kept.append((start, position))
-                arrays[pointer], position = _read_numbers(buffer, pointer, position)
+                arrays[pointer], position = _read_numbers(
+                    buffer, pointer, position, may_miss=pointer in target_pointers
+                )
                 start = position
     kept.append((start, buffer.size))
 
@@ -91,10 +99,12 @@ def parse_document(
 def warm_up() -> None:
     """Compile, or load from the cache, all that `parse_document` needs."""
     undecided = b"1.00000000000000011102230246251565404236316680908203125"
-    parse_document(
-        b'{"dataset": {"x": [[1.5, 2e3], [3, %b]]}}' % undecided,
-        array_pointers=frozenset({"/dataset/x"}),
-    )
+    for body in (b'{"x": [[1.5, 2e3], [3, %b]], "y": ["a"]}' % undecided, b'{"dataset": {}}'):
+        parse_document(
+            body,
+            array_pointers=frozenset({"/x", "/y", "/dataset/x"}),
+            target_pointers=frozenset({"/y"}),
+        )
 
 
 @dataclass(frozen=True)
@@ -123,12 +133,25 @@ def _watch_over(array_pointers: frozenset[str]) -> _Watch:
     return _Watch(pointers, np.frombuffer(names, dtype=np.uint8), table)
 
 
-def _read_numbers(buffer: Bytes, pointer: str, position: int) -> tuple[Floats, int]:
+def _read_numbers(
+    buffer: Bytes, pointer: str, position: int, *, may_miss: bool
+) -> tuple[Floats | Labels, int]:
     """Return the array that opens at `position`, and where it ends."""
+    opening = position
     numbers = np.empty(json_arrays.count_numbers(buffer, position))
     bits = numbers.view(np.uint64)
-    outcome, position, row, column, width = json_arrays.read_array(buffer, position, bits)
+    outcome, position, row, column, width = json_arrays.read_array(buffer, position, bits, may_miss)
     if outcome != decimal_numbers.NUMBER:
+        # The first that is not null decides what all of them are.
+        if (
+            may_miss
+            and outcome == json_arrays.NOT_A_NUMBER
+            and row < 0
+            and position < buffer.size
+            and buffer[position] == json_arrays.QUOTE
+            and (bits[:column] == json_arrays.MISSING).all()
+        ):
+            return read_labels(buffer, pointer, opening)
         fault = Fault(outcome, position, row, column, width)
         raise json_faults.fault_error(buffer, pointer, fault)
     flat = row < 0
@@ -146,7 +169,7 @@ def _read_numbers(buffer: Bytes, pointer: str, position: int) -> tuple[Floats, i
     return (numbers if flat else numbers.reshape(row, width)), position
 
 
-def _put_in_place(document: Any, pointer: str, array: Floats | None) -> None:
+def _put_in_place(document: Any, pointer: str, array: Floats | Labels | None) -> None:
     """Replace the mark at `pointer` by its array; refuse what an escaped name hides."""
     holder = document
     parent, _, name = pointer.rpartition("/")

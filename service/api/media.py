@@ -99,13 +99,15 @@ async def read_body(
 
 
 def parse_model(body: bytearray, model: type[Model], array_pointers: frozenset[str]) -> Model:
-    """Return the model that a JSON body holds.
+    """Return the model that a JSON body holds; the arrays called y in it are targets.
 
     Raises:
         MalformedBody: The body is not JSON.
         InvalidInput: It does not fit the model.
     """
-    return validated(parse_document(body, array_pointers=array_pointers), model)
+    targets = frozenset(p for p in array_pointers if p.endswith("/y"))
+    document = parse_document(body, array_pointers=array_pointers, target_pointers=targets)
+    return validated(document, model)
 
 
 def validated(document: Any, model: type[Model]) -> Model:

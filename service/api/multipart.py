@@ -11,7 +11,7 @@ from service.domain.errors import FieldFault, InvalidInput, MalformedBody, Unsup
 
 # The parser is given this much at a time, so that it lets other threads run in between.
 SLICE_BYTES: Final = 2**24
-FIELDS: Final = ("name", "target")
+FIELDS: Final = ("name", "target", "task")
 LONGEST_FIELD_BYTES: Final = 2**16
 MOST_PARTS: Final = 1_000
 
@@ -37,11 +37,13 @@ class Form:
         file: The CSV file; a view of the body.
         name: A label for the dataset.
         targets: The names of the target columns.
+        task: What the target is, as far as that is said.
     """
 
     file: memoryview
     name: str | None
     targets: tuple[str, ...]
+    task: str | None
 
 
 @dataclass
@@ -127,6 +129,7 @@ def _form_of(parts: list[_Part], view: memoryview) -> Form:
     files: list[memoryview] = []
     name: str | None = None
     targets: list[str] = []
+    task: str | None = None
     for part in parts:
         data = view[part.stop - part.length : part.stop]
         _, options = parse_options_header(part.headers.get("content-disposition"))
@@ -136,19 +139,21 @@ def _form_of(parts: list[_Part], view: memoryview) -> Form:
             files.append(data)
         elif label == "name":
             name = _text(data, label) or name
+        elif label == "task":
+            task = _text(data, label) or task
         elif label == "target":
             # Swagger UI sends a field that was left empty.
             targets += [text for text in [_text(data, label)] if text]
         else:
             hint = closest(label, FIELDS) or "."
-            known = f"There is no field {shown(label)}{hint} Known are file, name and target."
+            known = f"There is no field {shown(label)}{hint} Known are file, name, target and task."
             raise InvalidInput.at(label, known)
     if len(files) != 1:
         raise InvalidInput(
             f"The form has {len(files)} files; send one, in the field 'file'.",
             faults=(FieldFault("file", "One CSV file is needed."),),
         )
-    return Form(files[0], name, tuple(targets))
+    return Form(files[0], name, tuple(targets), task)
 
 
 def _check_file_type(content_type: bytes) -> None:

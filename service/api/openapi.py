@@ -15,7 +15,11 @@ from service.api.schemas.datasets import (
     DatasetUpload,
     RowsUpload,
 )
-from service.api.schemas.predictions import PredictionRequest, PredictionResponse
+from service.api.schemas.optimization import MinimizationRequest, MinimizationResponse
+from service.api.schemas.prediction_requests import PredictionRequest
+from service.api.schemas.predictions import PredictionResponse
+from service.api.schemas.relevance import RelevanceResponse
+from service.api.schemas.scoring import ScoreRequest, ScoreResponse
 from service.api.schemas.service import LimitsAnswer, Liveness, ProblemDetails, Readiness
 from service.api.schemas.tuning import JobPage, TuningJobItem, TuningRequest, TuningResponse
 
@@ -33,6 +37,8 @@ Errors are problem documents (RFC 9457) that name the value at fault and what to
 TAGS: Final = [
     {"name": "datasets", "description": "Rows that predictions look at."},
     {"name": "predictions", "description": "Estimates at query points."},
+    {"name": "optimization", "description": "Where fitted surfaces are low or high."},
+    {"name": "scores", "description": "How good fits are, and which features matter."},
     {"name": "tuning", "description": "Searches for the best fit."},
     {"name": "service", "description": "Health and limits."},
 ]
@@ -43,6 +49,11 @@ MODELS: Final[tuple[type[BaseModel], ...]] = (
     DatasetPage,
     PredictionRequest,
     PredictionResponse,
+    MinimizationRequest,
+    MinimizationResponse,
+    ScoreRequest,
+    ScoreResponse,
+    RelevanceResponse,
     TuningRequest,
     TuningResponse,
     TuningJobItem,

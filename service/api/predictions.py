@@ -22,7 +22,8 @@ from service.api.media import (
     read_body,
     validated,
 )
-from service.api.schemas.predictions import PredictionRequest, PredictionResponse
+from service.api.schemas.prediction_requests import PredictionRequest
+from service.api.schemas.predictions import PredictionResponse
 from service.api.state import answer_format, check_no_query, engine_of
 from service.api.timing import ServerTiming
 from service.api.writing import PIECE_NUMBERS, size, write_answer, write_pieces
@@ -63,9 +64,9 @@ WATCHED_AFTER_S: Final = 0.1
             PredictionResponse,
             "The estimates.",
             example=PREDICTION_ANSWER,
-            arrow="A row for each query, with its `mean`, and with `neighbors` and `diagnostics` "
-            "where asked for. All else is the JSON, in the metadata of the schema, under the key "
-            "`nearfit`.",
+            arrow="A row for each query, with its `mean`, or `probabilities` and `label`, and with "
+            "what `include` adds for each query. All else is the JSON, in the metadata of the "
+            "schema, under the key `nearfit`.",
         ),
         **documented(
             MalformedBody,

@@ -1,4 +1,4 @@
-"""CSV to columns of numbers, or to one sentence that says which cell is at fault.
+"""CSV to columns of numbers, the target perhaps of texts, or to one sentence about a faulty cell.
 
 The fast path is pyarrow, which holds no GIL. It knows that something is wrong, not where; then it
 reads the text once more in blocks, and the first block that it cannot take is read line by line.
@@ -10,11 +10,18 @@ from typing import Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as arrow_csv
 
 from service.api.columns import Columns
 from service.api.faults import shown
-from service.api.table_faults import DELIMITERS, NUMBER, first_fault
+from service.api.table_faults import (
+    DECIMAL_COMMA,
+    DELIMITERS,
+    NOT_SENT,
+    NUMBER,
+    first_fault,
+)
 from service.domain.errors import InvalidInput, MalformedBody
 from service.engine.limits import Limits
 
@@ -36,13 +43,16 @@ class Table(Columns):
         self.delimiter = delimiter
 
 
-def read_table(text: memoryview, limits: Limits) -> Table:
+def read_table(text: memoryview, limits: Limits, targets: tuple[str, ...] = ()) -> Table:
     """Return the table in a CSV file: a line of names, then lines of numbers.
+
+    Cells of the targets may be missing. A single target may be texts, none of which is a number.
 
     Args:
         text: UTF-8, with or without a byte order mark. The delimiter is a comma, or the semicolon
             or tab that the first line has in its place.
         limits: How many columns are read at most.
+        targets: The columns that are targets; none for the last one.
 
     Raises:
         MalformedBody: It is not text in UTF-8, or empty.
@@ -56,15 +66,10 @@ def read_table(text: memoryview, limits: Limits) -> Table:
     header, rest, line = _first_line(text)
     delimiter = _delimiter(header)
     names = _column_names(header, delimiter, line, limits.max_features + limits.max_targets)
-    columns = _arrow_columns(rest, names, delimiter)
+    chosen = frozenset(name for name in names if name in (targets or names[-1:]))
+    columns = _arrow_columns(rest, names, delimiter, chosen)
     if columns is None:
-        raise first_fault(
-            rest,
-            names,
-            delimiter,
-            line,
-            lambda block: _arrow_columns(block, names, delimiter) is not None,
-        )
+        columns = _columns_with_texts(rest, names, delimiter, line, chosen)
     if columns.num_rows == 0:
         raise InvalidInput.at(
             f"cell={line + 1},1",
@@ -140,17 +145,68 @@ def _column_names(header: str, delimiter: str, line: int, most: int) -> tuple[st
     return names
 
 
-def _arrow_columns(text: memoryview, names: tuple[str, ...], delimiter: str) -> pa.Table | None:
-    """Return the columns as float64, or None where a cell is not a finite number."""
+def _columns_with_texts(
+    text: memoryview,
+    names: tuple[str, ...],
+    delimiter: str,
+    header_line: int,
+    targets: frozenset[str],
+) -> pa.Table:
+    """Return the columns, the one target as texts, as it cannot be read as numbers.
+
+    Raises:
+        MalformedBody, InvalidInput: That neither; the fault names line and column.
+    """
+    target = next(iter(targets), "")
+    texts = targets if len(targets) == 1 else frozenset[str]()
+    columns = _arrow_columns(text, names, delimiter, targets, texts) if texts else None
+    if columns is not None and columns.num_rows:
+        different = pc.utf8_trim_whitespace(columns.column(target).unique())
+        # Numbers, well written or not, finite or not.
+        meant = f"^({NUMBER.pattern}|{DECIMAL_COMMA.pattern}|[+-]?[iI]nf(inity)?)$"
+        numbers = pc.match_substring_regex(different, meant)
+        if not pc.any(numbers).as_py():
+            return columns
+        texts = frozenset()  # among numbers, a text is a fault
+    raise first_fault(
+        text,
+        names,
+        delimiter,
+        header_line,
+        lambda block: _arrow_columns(block, names, delimiter, targets, texts) is not None,
+        targets=frozenset(names.index(name) for name in targets),
+        texts=frozenset(names.index(name) for name in texts),
+    )
+
+
+def _arrow_columns(
+    text: memoryview,
+    names: tuple[str, ...],
+    delimiter: str,
+    targets: frozenset[str],
+    texts: frozenset[str] = frozenset(),
+) -> pa.Table | None:
+    """Return the columns, or None where a cell is not a finite number.
+
+    Args:
+        text: The lines.
+        names: Of the columns.
+        delimiter: The character between cells.
+        targets: The columns in which cells may be missing.
+        texts: The columns of texts.
+    """
     if not text.nbytes:
         return pa.table({name: pa.array([], pa.float64()) for name in names})
+    kinds = {name: pa.large_string() if name in texts else pa.float64() for name in names}
     try:
         columns = arrow_csv.read_csv(
             pa.BufferReader(pa.py_buffer(text)),
             read_options=arrow_csv.ReadOptions(column_names=list(names)),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.float64()), null_values=[""]
+                column_types=kinds,
+                null_values=[""] if texts else list(NOT_SENT),
+                strings_can_be_null=True,
             ),
             # Arrow's own pool would keep what a large file took, for files to come.
             memory_pool=pa.system_memory_pool(),
@@ -159,8 +215,14 @@ def _arrow_columns(text: memoryview, names: tuple[str, ...], delimiter: str) -> 
         if "Empty CSV" in str(error):  # blank lines only
             return pa.table({name: pa.array([], pa.float64()) for name in names})
         return None
-    for column in columns.columns:
-        if column.null_count or not all(
+    for name, column in zip(names, columns.columns, strict=True):
+        if name in texts:
+            continue
+        if name in targets:
+            chunks = (chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks)
+            if any(np.isinf(numbers).any() for numbers in chunks):
+                return None
+        elif column.null_count or not all(
             np.isfinite(chunk.to_numpy()).all() for chunk in column.chunks
         ):
             return None

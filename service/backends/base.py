@@ -14,6 +14,7 @@ A backend knows arrays, not statistics. Calls are single-threaded and independen
 the caller cuts the queries into blocks, and the same query gives the same bits in any block.
 """
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -81,8 +82,9 @@ class Within:
 class Moments:
     """Weighted sums over the rows, with z = (x_i - c) / h and φ(z) its monomials.
 
-    φ(z) = (1, z_1, …, z_d, z_1², z_1 z_2, …, z_d²), as far as the degree asks: p monomials in
-    all, graded, each pair once. The centre c is the query, where no other is given.
+    φ(z) = (1, z_1, …, z_d, z_1², z_1 z_2, …, z_d², z_1³, z_1² z_2, …, z_d³), as far as the degree
+    asks: p monomials in all, graded, each product once. The centre c is the query, where no other
+    is given.
 
     Attributes:
         gram: Σ w φ φᵀ, (m, p, p).
@@ -200,7 +202,7 @@ class Resident(Protocol):
             q: Queries, (m, d).
             kernel: Weight function.
             bandwidth: (m,), positive.
-            degree: 0, 1 or 2.
+            degree: 0, 1, 2 or 3.
             center: (m, d), what φ is centred at; the query where None. Weights stay about q.
             nearest_distance: (m,); required for the Gaussian, unused for others.
             found: What `nearest` gave for these queries, for any k: a backend may save itself a
@@ -249,5 +251,5 @@ class Backend(Protocol):
 
 
 def monomial_count(d: int, degree: int) -> int:
-    """Return p, the number of monomials of φ: C(d + degree, degree) for degree 0, 1, 2."""
-    return (1, 1 + d, 1 + d + d * (d + 1) // 2)[degree]
+    """Return p, the number of monomials of φ: C(d + degree, degree)."""
+    return math.comb(d + degree, degree)

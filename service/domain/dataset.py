@@ -1,4 +1,7 @@
-"""A dataset: the rows that every prediction looks at."""
+"""A dataset: the rows that every prediction looks at.
+
+Over 300 lines: all that may be said and asked of rows before they are kept is in one place.
+"""
 
 import hashlib
 from dataclasses import dataclass, field, replace
@@ -7,6 +10,7 @@ import numpy as np
 
 from service.domain.arrays import Floats, as_floats
 from service.domain.errors import InvalidInput
+from service.domain.labels import Class, Labels, indicators, sorted_classes, whole_labels
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,15 +19,18 @@ class Dataset:
 
     Attributes:
         x: Rows, (n, d), finite.
-        y: Targets, (n, t), finite.
+        y: Targets, (n, t), finite; of classes, a column for each, 1 where a row is of it, else 0.
         feature_names: d names, in the order of the columns of x.
-        target_names: t names, in the order of the columns of y.
+        target_names: t names, in the order of the columns of y; of classes, their own.
         name: A label for people; not part of the content.
         id: How clients refer to it; given by the store, the same for all its versions.
         version: 1 for the upload, one more for each append.
         indexed_rows: The first rows, that an index such as a tree is built over; those appended
             since are looked at beside it. Decided by the history alone. All rows of an upload.
         digest: "sha256:…" of the content (x, y and the names of their columns).
+        classes: In the order of the columns of y; None where y is numbers.
+        class_column: What the column of the classes is called; "" where y is numbers.
+        dropped_rows: How many rows were left out since their target was missing.
     """
 
     x: Floats
@@ -35,6 +42,9 @@ class Dataset:
     version: int = 1
     indexed_rows: int = 0
     digest: str = field(default="")
+    classes: tuple[Class, ...] | None = None
+    class_column: str = ""
+    dropped_rows: int = 0
 
     def __post_init__(self) -> None:
         if not self.indexed_rows:
@@ -64,61 +74,101 @@ class Dataset:
         """The bytes that its arrays hold."""
         return self.x.nbytes + self.y.nbytes
 
-    def appended(self, x: Floats, y: Floats) -> "Dataset":
+    @property
+    def target_columns(self) -> tuple[str, ...]:
+        """The names of the targets as they were sent: one where y is classes."""
+        return self.target_names if self.classes is None else (self.class_column,)
+
+    def appended(self, x: Floats, y: Floats | Labels) -> "Dataset":
         """Return the next version: these rows after the present ones, beside the same index.
 
         Raises:
-            InvalidInput: The new rows have another number of features or targets.
+            InvalidInput: As `matching` does.
         """
-        x, y = as_columns(x, "/x"), as_columns(y, "/y")
-        _check_rows(x, y)
-        for pointer, kind, new, old in (
-            ("/x", "features", x, self.x),
-            ("/y", "targets", y, self.y),
-        ):
-            if new.shape[1] != old.shape[1]:
-                raise InvalidInput.at(
-                    pointer,
-                    f"The rows have {new.shape[1]} {kind}, but dataset '{self.id}' has "
-                    f"{old.shape[1]}; send rows of the same {kind}.",
-                )
+        sent = len(x)
+        x, y = self.matching(x, y)
         return replace(
             self,
             x=np.concatenate([self.x, x]),
             y=np.concatenate([self.y, y]),
             version=self.version + 1,
             digest="",
+            dropped_rows=self.dropped_rows + sent - len(x),
         )
+
+    def matching(self, x: Floats, y: Floats | Labels, parent: str = "") -> tuple[Floats, Floats]:
+        """Return rows as matrices, checked to have the columns of this dataset.
+
+        Rows whose target is missing are left out.
+
+        Args:
+            x: (r, d), or (r,) for one feature.
+            y: (r, t), or (r,) for one target, NaN where missing; or classes.
+            parent: JSON pointer to what holds x and y.
+
+        Raises:
+            InvalidInput: They have another number of features or targets, a class that the dataset
+                has not, no row with a target, or as `make_dataset`.
+        """
+        pointer = f"{parent}/y"
+        if self.classes is not None:
+            if not isinstance(y, Labels):
+                y = whole_labels(y, pointer, len(y))
+            y = indicators(y, self.classes, pointer)
+        elif isinstance(y, Labels):
+            raise InvalidInput.at(
+                pointer, "y has texts, and the targets of the dataset are numbers; send numbers."
+            )
+        x, y = as_columns(x, f"{parent}/x"), _as_targets(y, pointer)
+        x, y = _with_targets(x, y, parent)
+        for name, kind, new, old in (
+            ("x", "features", x, self.x),
+            ("y", "targets", y, self.y),
+        ):
+            if new.shape[1] != old.shape[1]:
+                whose = f"dataset '{self.id}'" if self.id else "the dataset"
+                raise InvalidInput.at(
+                    f"{parent}/{name}",
+                    f"The rows have {new.shape[1]} {kind}, but {whose} has {old.shape[1]}; send "
+                    f"rows of the same {kind}.",
+                )
+        return x, y
 
 
 def make_dataset(
     x: Floats,
-    y: Floats,
+    y: Floats | Labels,
     *,
     feature_names: tuple[str, ...] | None = None,
     target_names: tuple[str, ...] | None = None,
     name: str | None = None,
 ) -> Dataset:
-    """Return the dataset of these arrays, checked.
+    """Return the dataset of these arrays, checked, without the rows whose target is missing.
 
     Args:
         x: (n, d), or (n,) for one feature.
-        y: (n, t), or (n,) for one target.
+        y: (n, t), or (n,) for one target, NaN where missing; or classes.
         feature_names: Default: x1, x2, …
         target_names: Default: y, or y1, y2, …
         name: A label for people.
 
     Raises:
         InvalidInput: Fewer than two rows, no feature, different numbers of rows, a value that is
-            not finite, or names that do not fit.
+            not finite, names that do not fit, or one class only.
     """
-    x, y = as_columns(x, "/x"), as_columns(y, "/y")
-    _check_rows(x, y)
+    classes: tuple[Class, ...] | None = None
+    if isinstance(y, Labels):
+        classes = sorted_classes(y.names)
+        y = indicators(y, classes, "/y")
+    sent = len(x)
+    x, y = as_columns(x, "/x"), _as_targets(y, "/y")
+    x, y = _with_targets(x, y)
     if x.shape[0] < 2:
+        without = f" with a target (y is missing in {sent - 1:,})" if sent > 1 else ""
         raise InvalidInput.at(
-            "/x", "A dataset needs at least 2 rows, and this one has 1; send more rows."
+            "/x", f"A dataset needs at least 2 rows{without}, and this one has 1; send more rows."
         )
-    d, t = x.shape[1], y.shape[1]
+    d, t = x.shape[1], y.shape[1] if classes is None else 1
     if feature_names is None:
         feature_names = tuple(f"x{j + 1}" for j in range(d))
     if target_names is None:
@@ -127,7 +177,19 @@ def make_dataset(
     _check_names(target_names, t, "target_names", "targets")
     if name is not None:
         _check_name(name, "/name")
-    return Dataset(x, y, feature_names, target_names, name)
+    class_column = ""
+    if classes is not None:
+        (class_column,), target_names = target_names, _class_names(classes)
+    return Dataset(
+        x,
+        y,
+        feature_names,
+        target_names,
+        name,
+        classes=classes,
+        class_column=class_column,
+        dropped_rows=sent - len(x),
+    )
 
 
 def as_columns(values: Floats, pointer: str) -> Floats:
@@ -137,6 +199,15 @@ def as_columns(values: Floats, pointer: str) -> Floats:
         InvalidInput: The array is empty, has more than two axes, or a value is not finite or
             beyond `LARGEST_VALUE`.
     """
+    return _checked_columns(values, pointer, may_miss=False)
+
+
+def _as_targets(values: Floats, pointer: str) -> Floats:
+    """Return `values` as `as_columns` does, but with NaN where one is missing."""
+    return _checked_columns(values, pointer, may_miss=True)
+
+
+def _checked_columns(values: Floats, pointer: str, *, may_miss: bool) -> Floats:
     values = as_floats(values)
     if values.ndim == 1:
         values = values.reshape(-1, 1)
@@ -152,6 +223,10 @@ def as_columns(values: Floats, pointer: str) -> Floats:
     least, most = np.minimum.reduce(values, axis=None), np.maximum.reduce(values, axis=None)
     if not (-LARGEST_VALUE <= least and most <= LARGEST_VALUE):
         usable = np.abs(values) <= LARGEST_VALUE
+        if may_miss:
+            usable |= np.isnan(values)
+            if usable.all():
+                return values
         i, j = (int(v) for v in np.argwhere(~usable)[0])
         value = float(values[i, j])
         problem = (
@@ -169,7 +244,16 @@ def as_columns(values: Floats, pointer: str) -> Floats:
 def content_digest(dataset: Dataset) -> str:
     """Return "sha256:…" over the shapes, the names and the bytes of x and y."""
     digest = hashlib.sha256()
-    header = (dataset.x.shape, dataset.y.shape, dataset.feature_names, dataset.target_names)
+    header: tuple[object, ...] = (
+        dataset.x.shape,
+        dataset.y.shape,
+        dataset.feature_names,
+        dataset.target_names,
+    )
+    if dataset.classes is not None:
+        header += (dataset.classes, dataset.class_column)
+    if dataset.dropped_rows:
+        header += (dataset.dropped_rows,)  # it is said of the dataset, so it is part of it
     digest.update(repr(header).encode("utf-8", "surrogatepass"))
     for values in (dataset.x, dataset.y):
         numbers = values.reshape(-1)
@@ -188,12 +272,39 @@ LARGEST_VALUE = 1e150
 """Squares and their sums stay finite."""
 
 
-def _check_rows(x: Floats, y: Floats) -> None:
+def _with_targets(x: Floats, y: Floats, parent: str = "") -> tuple[Floats, Floats]:
+    """Return the rows of which no target is missing."""
     if x.shape[0] != y.shape[0]:
         raise InvalidInput.at(
-            "/y",
+            f"{parent}/y",
             f"x has {x.shape[0]} rows and y has {y.shape[0]}; each row of x needs its value in y.",
         )
+    if not np.isnan(np.minimum.reduce(y, axis=None)):
+        return x, y
+    present = ~np.isnan(y).any(axis=1)
+    if not present.any():
+        raise InvalidInput.at(
+            f"{parent}/y", "y is missing in every row; send at least one row with its target."
+        )
+    return np.ascontiguousarray(x[present]), np.ascontiguousarray(y[present])
+
+
+def _class_names(classes: tuple[Class, ...]) -> tuple[str, ...]:
+    """Return the names of the columns of y.
+
+    Raises:
+        InvalidInput: There is one class only, or a text that cannot be printed.
+    """
+    if len(classes) == 1:
+        raise InvalidInput.at(
+            "/y",
+            f"All rows are of the class {classes[0]!r:.60}; at least two classes are needed to "
+            "tell them apart.",
+        )
+    names = tuple(str(label) for label in classes)
+    for label in names:
+        _check_name(label, "/y", "class")
+    return names
 
 
 def _check_names(names: tuple[str, ...], expected: int, field_name: str, kind: str) -> None:
@@ -213,13 +324,14 @@ def _check_names(names: tuple[str, ...], expected: int, field_name: str, kind: s
         seen.add(name)
 
 
-def _check_name(name: str, pointer: str) -> None:
+def _check_name(name: str, pointer: str, what: str = "name") -> None:
     if not 1 <= len(name) <= MAX_NAME_LENGTH:
         raise InvalidInput.at(
             pointer,
-            f"The name has {len(name)} characters; it must have 1 to {MAX_NAME_LENGTH}.",
+            f"The {what} {name[:40]!a} has {len(name)} characters; it must have 1 to "
+            f"{MAX_NAME_LENGTH}.",
         )
     if not name.isprintable():
         raise InvalidInput.at(
-            pointer, f"The name {name!a} has a character that cannot be printed; leave it out."
+            pointer, f"The {what} {name!a} has a character that cannot be printed; leave it out."
         )

@@ -7,7 +7,8 @@ from typing import Final, Generic, TypeVar, final
 
 import numpy as np
 
-from service.domain.prediction import Diagnostics, Issue, Prediction
+from service.domain.prediction import Issue, Prediction
+from service.domain.runs import run_of
 from service.engine.workers.base import Task
 
 K = TypeVar("K", bound=Hashable)
@@ -99,27 +100,16 @@ def merged(tasks: Sequence[Task]) -> Task:
 
 
 def split(prediction: Prediction, sizes: Sequence[int]) -> list[Prediction]:
-    """Return the predictions of consecutive runs of queries, each as if it had been made alone."""
+    """Return the predictions of consecutive runs of queries, each as if it had been made alone.
+
+    Neighbours are not split: who asks for them has a limit of their own, and is not joined.
+    """
     parts = []
     start = 0
     for size in sizes:
         run = slice(start, start + size)
-        found = prediction.diagnostics
-        parts.append(
-            Prediction(
-                prediction.mean[run],
-                issues=_issues(prediction.issues, run),
-                diagnostics=None
-                if found is None
-                else Diagnostics(
-                    found.support[run],
-                    found.effective_rows[run],
-                    found.bandwidth[run],
-                    found.degree[run],
-                ),
-                solve=prediction.solve,
-            )
-        )
+        part = run_of(prediction, run)
+        parts.append(replace(part, issues=_issues(prediction.issues, run)))
         start = run.stop
     return parts
 

@@ -16,12 +16,13 @@ from math import inf
 from typing import Final, TypeAlias, final
 
 from service.domain.errors import NearfitError, RequestRefused
+from service.domain.prediction import Wanted
 from service.engine.batches import Lines, merged, split
 from service.engine.portions import too_late
 from service.engine.workers.base import Computed, Task, Worker
 from service.estimators.fits import Fit
 
-Kind: TypeAlias = tuple[str, str, Fit, bool, bool]
+Kind: TypeAlias = tuple[str, str, Fit, Wanted]
 
 BATCH_S: Final = 0.05
 """Expected computing time of a batch, at most: nobody waits for much longer than that."""
@@ -153,7 +154,7 @@ class Batcher:
         """
         return bool(
             task.dataset.id
-            and task.neighbor_limit is None
+            and task.wanted.neighbor_limit is None
             and 2 * len(task.q) <= self._most_rows(kind, task)
         )
 
@@ -208,10 +209,7 @@ class Batcher:
 
 def _kind(task: Task) -> Kind:
     """Return what tasks have to agree in, to be computed together."""
-    dataset = task.dataset
-    return (
-        dataset.id, dataset.digest, task.fit, task.wants_diagnostics, task.neighbor_limit is None,
-    )  # fmt: skip
+    return task.dataset.id, task.dataset.digest, task.fit, task.wanted
 
 
 def _is_of_all(error: Exception) -> bool:

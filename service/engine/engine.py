@@ -5,26 +5,52 @@ Over 300 lines: they share one store, one set of workers, and the count of who w
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from typing import TypeVar, final
 
+from service.backends.base import Backend
 from service.backends.keops.formulas import Device
 from service.backends.native.planning import indexed_after_append
-from service.domain.arrays import Floats, as_floats
+from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
 from service.domain.errors import NotReady, Overloaded
+from service.domain.labels import Labels
+from service.engine.aims import aim_of
 from service.engine.batching import Batcher
-from service.engine.commands import Answer, PredictCommand, TuneCommand
+from service.engine.commands import (
+    Answer,
+    ChosenBy,
+    MinimizeCommand,
+    Minimum,
+    PredictCommand,
+    Relevance,
+    ScoreCard,
+    ScoreCommand,
+    TuneCommand,
+)
+from service.engine.extras import check_wanted
 from service.engine.jobs import Jobs, TuningJob
-from service.engine.limits import Limits, check_columns, checked_queries
+from service.engine.limits import Limits, check_columns, checked_queries, checked_rows
+from service.engine.minimizing import (
+    OVERTIME_S,
+    Question,
+    minimized,
+    smooth_or,
+    target_named,
+)
 from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
+from service.engine.prepared import Prepared
+from service.engine.relevance import learned_relevance, relevance_by_slopes
+from service.engine.scoring import intervals_wanted, scored_by_others, scored_by_rows
 from service.engine.tuner import LEAST_ROWS, Tuner
-from service.engine.workers.base import Computed, Task, Worker
+from service.engine.workers.base import Computed, LocalWorker, Task, Worker
 from service.engine.workers.priority import yield_to_the_event_loop
-from service.estimators.fits import Auto, Fit, resolved
+from service.estimators.blocks import Blocks
+from service.estimators.fits import AnyFit, Auto, Fit, resolved
 from service.storage.store import DatasetStore, return_freed_memory
 
 T = TypeVar("T")
@@ -53,6 +79,7 @@ class Engine:
         cores: Of the native engine.
         forced: The parts of every plan that the operator has decided.
         prepares_ahead: Whether the rows of a new dataset are made ready before someone asks.
+        native: The worker of that name: what is no prediction is computed there.
         tuner: Searches for the best fits.
         tunes_ahead_s: Seconds for a search that begins at an upload; 0 for none.
     """
@@ -68,6 +95,7 @@ class Engine:
         cores: int = 1,
         forced: Forced = NOTHING_FORCED,
         prepares_ahead: bool = True,
+        native: LocalWorker,
         tuner: Tuner,
         tunes_ahead_s: float = 0.0,
     ) -> None:
@@ -79,6 +107,7 @@ class Engine:
         }
         self._choose = partial(choose, backend=backend, device=device, cores=cores, forced=forced)
         self._prepares_ahead = prepares_ahead
+        self._native = native
         self._tuner = tuner
         self._tunes_ahead_s = tunes_ahead_s
         self._aside = ThreadPoolExecutor(
@@ -170,7 +199,7 @@ class Engine:
         """Return a page of datasets and the cursor of the next; see `DatasetStore.page`."""
         return self._store.page(after=after, limit=limit)
 
-    async def append(self, dataset_id: str, x: Floats, y: Floats) -> Dataset:
+    async def append(self, dataset_id: str, x: Floats, y: Floats | Labels) -> Dataset:
         """Add rows and return the new version, which later predictions look at.
 
         Appends to one dataset follow each other. Predictions under way keep their version.
@@ -181,7 +210,7 @@ class Engine:
         self._store.get(dataset_id)  # no lock is kept for an id that does not exist
         async with self._appending.setdefault(dataset_id, asyncio.Lock()):
             old = self._store.get(dataset_id)
-            self._store.check_room(as_floats(x).nbytes + as_floats(y).nbytes)
+            self._store.check_room(len(x) * (old.nbytes // old.n_rows))
             new = await self.run_aside(lambda: _appended(old, x, y))
             self._store.replace(old, new)
         plan = self._plan(resolved(Auto(), new), new, 1)
@@ -196,13 +225,15 @@ class Engine:
 
         Raises:
             DatasetNotFound: There is none with this id.
-            InvalidInput: The dataset has too few rows to compare fits.
+            InvalidInput: The dataset has too few rows to compare fits, or what is to be chosen
+                does not suit it.
             NotReady: The service is shutting down.
         """
         if self._is_closed:
             raise NotReady("The service is shutting down.", retry_after_s=5)
         dataset = self._dataset(command)
-        return self._tuner.begin(dataset, command.budget_s)
+        fit = None if command.fit is None else self._fit(command.fit, dataset)
+        return self._tuner.begin(dataset, command.budget_s, aim=aim_of(command, dataset, fit))
 
     def _tune_ahead(self, dataset: Dataset) -> None:
         if self._tunes_ahead_s > 0 and LEAST_ROWS <= dataset.n_rows <= TWICE_AHEAD_ROWS:
@@ -226,28 +257,119 @@ class Engine:
             Overloaded: Too many predictions wait already.
         """
         started = time.monotonic()
-        if self._pending >= self.limits.max_pending_requests:
-            raise Overloaded(
-                f"{self._pending} predictions wait already; send fewer at once.", retry_after_s=1
-            )
+        self._check_room()
         dataset = self._dataset(command)
-        fit = self._fit(command, dataset)
+        fit = self._fit(command.fit, dataset)
         if command.queries.size <= INLINE_NUMBERS:
             q = checked_queries(command.queries, dataset, self.limits)
         else:
             q = await self.run_aside(lambda: checked_queries(command.queries, dataset, self.limits))
         task = self._task(command, dataset, fit, q)
         deadline = started + (command.timeout_s or self.limits.default_timeout_s)
-        self._pending += 1
-        try:
+        with self._under_way(dataset):
             batcher = self._batchers[task.plan.backend]
             computed = batcher.predict_now(task) or await batcher.predict(task, deadline)
+        return _answer(task, computed, started, self._chosen_by(command.fit, task))
+
+    async def minimize(self, command: MinimizeCommand) -> Minimum:
+        """Return where descents on a fitted surface lead; when their time is over, they end there.
+
+        Raises:
+            As `predict` does; DeadlineExceeded where not even the starts have a value in time.
+        """
+        started = time.monotonic()
+        dataset = self._dataset(command)
+        fit = self._fit(command.fit, dataset)
+        if isinstance(command.fit, Auto):
+            fit = smooth_or(resolved(Auto(), dataset), fit)
+        starts = checked_queries(command.starts, dataset, self.limits, "starts")
+        seconds = command.timeout_s or self.limits.default_timeout_s
+        plan = self._plan(fit, dataset, len(starts), has_extras=True)
+        question = Question(
+            dataset,
+            fit,
+            plan,
+            target_named(dataset, command.target),
+            starts,
+            command.descent,
+            started + seconds,
+        )
+        return await self.compute(partial(minimized, question), dataset, seconds + OVERTIME_S)
+
+    async def score(self, command: ScoreCommand) -> ScoreCard:
+        """Return how good a fit is, by the rows of the command, or by each row without itself.
+
+        Raises:
+            As `predict` does.
+        """
+        dataset = self._dataset(command)
+        fit = self._fit(command.fit, dataset)
+        if command.rows is not None:
+            x, y = checked_rows(*command.rows, dataset, self.limits)
+            answer = await self.predict(
+                PredictCommand(
+                    queries=x,
+                    dataset_id=command.dataset_id,
+                    dataset=command.dataset,
+                    fit=command.fit,
+                    wanted=intervals_wanted(command, fit),
+                    timeout_s=command.timeout_s,
+                )
+            )
+            return scored_by_rows(answer, y, command.interval, command.level)
+        task = Task(dataset, fit, dataset.x[:0], self._plan(fit, dataset, 1, has_extras=True))
+        work = partial(scored_by_others, task, command.interval, command.level)
+        return await self.compute(work, dataset, command.timeout_s)
+
+    async def relevance(self, dataset_id: str) -> Relevance:
+        """Return how much each feature of a dataset matters.
+
+        By the metric of the tuned fit where it was learned, else by the slopes of a local line.
+
+        Raises:
+            As `predict` does.
+        """
+        dataset = self._store.get(dataset_id)
+        tuned = self._tuner.tuned(dataset)
+        if tuned is not None and isinstance(tuned.metric, tuple):
+            return await self.run_aside(partial(learned_relevance, dataset, tuned))
+        line = resolved(Auto(), dataset)
+        plan = self._plan(line, dataset, 1, has_extras=True)
+        return await self.compute(partial(relevance_by_slopes, dataset, line, plan), dataset)
+
+    async def compute(
+        self,
+        work: Callable[[Backend, Prepared, Blocks], T],
+        dataset: Dataset,
+        timeout_s: float | None = None,
+    ) -> T:
+        """Return what the work on a dataset gives, which is no prediction, on the native worker.
+
+        Raises:
+            Overloaded, DeadlineExceeded, NotReady, InvalidInput: As `predict` does.
+        """
+        self._check_room()
+        deadline = time.monotonic() + (timeout_s or self.limits.default_timeout_s)
+        with self._under_way(dataset):
+            return await self._native.run(work, deadline)
+
+    def _check_room(self) -> None:
+        if self._pending >= self.limits.max_pending_requests:
+            raise Overloaded(
+                f"{self._pending} predictions wait already; send fewer at once.", retry_after_s=1
+            )
+
+    @contextmanager
+    def _under_way(self, dataset: Dataset) -> Iterator[None]:
+        """Count what is computed, and let nothing stay of a dataset that is gone at its end."""
+        self._pending += 1
+        try:
+            yield
         finally:
             self._pending -= 1
             if dataset.id and not self._store.holds(dataset):
                 # Deleted or appended to meanwhile: the worker may have kept what came too late.
                 self._drop(dataset)
-        return _answer(task, computed, started)
 
     def predict_now(self, command: PredictCommand) -> Answer | None:
         """Return the prediction, computed in this call; None where that would take a while.
@@ -263,16 +385,25 @@ class Engine:
         started = time.monotonic()
         dataset = self._dataset(command)
         q = checked_queries(command.queries, dataset, self.limits)
-        task = self._task(command, dataset, self._fit(command, dataset), q)
+        task = self._task(command, dataset, self._fit(command.fit, dataset), q)
         computed = self._batchers[task.plan.backend].predict_now(task)
-        return None if computed is None else _answer(task, computed, started)
+        if computed is None:
+            return None
+        return _answer(task, computed, started, self._chosen_by(command.fit, task))
 
-    def _fit(self, command: PredictCommand, dataset: Dataset) -> Fit:
-        """Return the fit with every choice made: `auto` is the tuned one where there is one."""
-        tuned = self._tuner.tuned(dataset) if isinstance(command.fit, Auto) else None
-        return resolved(command.fit if tuned is None else tuned, dataset)
+    def _fit(self, fit: AnyFit, dataset: Dataset) -> Fit:
+        """Return the fit with every choice made, by what the search for the best has found."""
+        return resolved(fit, dataset, self._tuner.tuned(dataset))
 
-    def _dataset(self, command: PredictCommand | TuneCommand) -> Dataset:
+    def _chosen_by(self, fit: AnyFit, task: Task) -> ChosenBy | None:
+        """Return what chose the fit of a task, where the client did not."""
+        if not isinstance(fit, Auto):
+            return None
+        return "rule" if task.fit == resolved(fit, task.dataset) else "search"
+
+    def _dataset(
+        self, command: PredictCommand | TuneCommand | ScoreCommand | MinimizeCommand
+    ) -> Dataset:
         dataset = command.dataset
         if dataset is None:
             return self._store.get(command.dataset_id or "")
@@ -285,17 +416,20 @@ class Engine:
         return dataset
 
     def _task(self, command: PredictCommand, dataset: Dataset, fit: Fit, q: Floats) -> Task:
-        return Task(
-            dataset,
-            fit,
-            q,
-            self._plan(fit, dataset, len(q)),
-            self.limits.max_neighbor_entries if "neighbors" in command.include else None,
-            "diagnostics" in command.include,
-        )
+        wanted = command.wanted
+        check_wanted(wanted, fit)
+        plan = self._plan(fit, dataset, len(q), has_extras=wanted.has_extras)
+        return Task(dataset, fit, q, plan, wanted)
 
-    def _plan(self, fit: Fit, dataset: Dataset, m: int) -> Plan:
-        return self._choose(fit, n=dataset.n_rows, m=m, d=dataset.n_features, t=dataset.n_targets)
+    def _plan(self, fit: Fit, dataset: Dataset, m: int, *, has_extras: bool = False) -> Plan:
+        return self._choose(
+            fit,
+            n=dataset.n_rows,
+            m=m,
+            d=dataset.n_features,
+            t=dataset.n_targets,
+            has_extras=has_extras,
+        )
 
     def _drop(self, dataset: Dataset) -> None:
         """Make every worker forget a version that is not the present one."""
@@ -307,14 +441,20 @@ class Engine:
                 worker.forget(dataset.id)
 
 
-def _appended(old: Dataset, x: Floats, y: Floats) -> Dataset:
+def _appended(old: Dataset, x: Floats, y: Floats | Labels) -> Dataset:
     """Return the next version, with the number of rows that its trees are built over."""
     new = old.appended(x, y)
     return replace(new, indexed_rows=indexed_after_append(old.indexed_rows, new.n_rows))
 
 
-def _answer(task: Task, computed: Computed, started: float) -> Answer:
+def _answer(task: Task, computed: Computed, started: float, chosen_by: ChosenBy | None) -> Answer:
     queue_s = time.monotonic() - started - computed.compute_s
     return Answer(
-        task.dataset, task.fit, computed.prediction, task.plan, queue_s, computed.compute_s
+        task.dataset,
+        task.fit,
+        computed.prediction,
+        task.plan,
+        queue_s,
+        computed.compute_s,
+        chosen_by,
     )

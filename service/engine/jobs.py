@@ -11,6 +11,7 @@ from typing import final
 
 from service.domain.dataset import Dataset
 from service.domain.errors import JobNotFound
+from service.engine.aims import EVERYTHING, Aim
 from service.estimators.judging import Score, best_of
 
 
@@ -26,6 +27,8 @@ class JobState(StrEnum):
 
 ENDED = frozenset({JobState.DONE, JobState.CANCELLED, JobState.FAILED})
 
+CANCELLED = "Somebody cancelled it, or the dataset is gone."
+
 
 @final
 @dataclass(eq=False)
@@ -36,6 +39,7 @@ class TuningJob:
         dataset: The version.
         seconds: The time it may take.
         is_automatic: Begun at an upload, not by a request.
+        aim: What it is to choose among.
         id: Names the job.
         state: How far it is.
         scores: All candidates judged so far, in their order.
@@ -46,6 +50,7 @@ class TuningJob:
     dataset: Dataset
     seconds: float
     is_automatic: bool = False
+    aim: Aim = EVERYTHING
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     state: JobState = JobState.WAITING
     scores: tuple[Score, ...] = ()
@@ -54,6 +59,7 @@ class TuningJob:
     _started: float | None = None
     _ended: float | None = None
     _cancelled: threading.Event = field(default_factory=threading.Event)
+    _turn: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def best(self) -> Score | None:
@@ -83,12 +89,19 @@ class TuningJob:
         return 1.0 if self.has_ended else min(self.elapsed_s / self.seconds, 0.99)
 
     def cancel(self) -> None:
-        """Ask it to stop; what it has found stays."""
-        self._cancelled.set()
+        """Ask it to stop; what it has found stays. One that waits ends at once."""
+        with self._turn:
+            self._cancelled.set()
+            if self.state is JobState.WAITING:
+                self.end(JobState.CANCELLED, CANCELLED)
 
-    def begin(self) -> None:
-        """Note that it runs now."""
-        self._started, self.state = time.monotonic(), JobState.RUNNING
+    def begin(self) -> bool:
+        """Note that it runs now; False if it was cancelled while it waited."""
+        with self._turn:
+            if self.has_ended:
+                return False
+            self._started, self.state = time.monotonic(), JobState.RUNNING
+            return True
 
     def end(self, state: JobState, detail: str = "") -> None:
         """Note that it is over."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, as_columns
 from service.domain.errors import InvalidInput
+from service.domain.labels import Labels
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,21 @@ def check_columns(limits: Limits, *, features: int, targets: int, parent: str = 
             )
 
 
-def checked_queries(queries: Floats, dataset: Dataset, limits: Limits) -> Floats:
+def checked_queries(
+    queries: Floats, dataset: Dataset, limits: Limits, name: str = "queries"
+) -> Floats:
     """Return the queries, (m, d), finite, as many as may be and as wide as the dataset.
+
+    Args:
+        queries: (m, d), or (m,) for one feature.
+        dataset: Where they ask.
+        limits: What is taken.
+        name: Of the field that they come from.
 
     Raises:
         InvalidInput: They are not.
     """
-    q = as_columns(queries, "/queries")
+    q = as_columns(queries, f"/{name}")
     if q.shape[1] != dataset.n_features:
         hint = (
             " For one query, wrap it in another pair of brackets."
@@ -74,15 +83,33 @@ def checked_queries(queries: Floats, dataset: Dataset, limits: Limits) -> Floats
             else ""
         )
         raise InvalidInput.at(
-            "/queries",
-            f"The queries have {q.shape[1]} features, but the dataset has "
+            f"/{name}",
+            f"The {name} have {q.shape[1]} features, but the dataset has "
             f"{dataset.n_features} ({', '.join(dataset.feature_names[:8])}); "
             f"send as many.{hint}",
         )
     if len(q) > limits.max_queries:
         raise InvalidInput.at(
-            "/queries",
-            f"There are {len(q):,} queries, more than the {limits.max_queries:,} that "
+            f"/{name}",
+            f"There are {len(q):,} {name}, more than the {limits.max_queries:,} that "
             "one request may have (max_queries in /limits); send them in several.",
         )
     return q
+
+
+def checked_rows(
+    x: Floats, y: Floats | Labels, dataset: Dataset, limits: Limits, pointer: str = "/rows"
+) -> tuple[Floats, Floats]:
+    """Return rows beside a dataset, x (m, d) and y (m, t), finite, and as many as may be queried.
+
+    Raises:
+        InvalidInput: They are not.
+    """
+    x, y = dataset.matching(x, y, pointer)
+    if len(x) > limits.max_queries:
+        raise InvalidInput.at(
+            f"{pointer}/x",
+            f"There are {len(x):,} rows, more than the {limits.max_queries:,} queries that "
+            "one request may have (max_queries in /limits); send them in several.",
+        )
+    return x, y

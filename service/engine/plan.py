@@ -14,7 +14,7 @@ from service.backends.base import Search, monomial_count
 from service.backends.keops.formulas import Device, served
 from service.backends.native.planning import preferred_search
 from service.domain.kernels import Kernel
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from service.estimators.kriging_system import Solver, preferred_solver
 
 PORTION_S: Final = 0.05
@@ -87,7 +87,7 @@ class Plan:
         block_size: The most queries between two looks at the clock.
         first_block: The most queries in the first portion.
         query_s: Expected computing time of one query, once all is prepared, in seconds.
-        solve_s: Expected time of the solver, in seconds; its result is kept.
+        solve_s: Expected time of what is solved once a fit, in seconds; its result is kept.
         reasons: Why, a sentence each.
     """
 
@@ -113,6 +113,7 @@ def choose(
     device: Device,
     cores: int,
     forced: Forced = NOTHING_FORCED,
+    has_extras: bool = False,
 ) -> Plan:
     """Return the plan for m queries on n rows of d features and t targets.
 
@@ -126,8 +127,9 @@ def choose(
         device: Where KeOps computes, "cpu" or "cuda".
         cores: Of the native engine.
         forced: What the operator has decided.
+        has_extras: More is wanted than the mean, neighbours and diagnostics.
     """
-    plan = _decided(fit, n, d, t, backend, device, cores, forced)
+    plan = _decided(fit, n, d, t, backend, device, cores, forced, has_extras)
     is_short = m * plan.query_s <= ALONE_S
     share = m if is_short else -(-m // (2 * cores))
     if plan.backend == "keops" or share <= plan.block_size:
@@ -139,12 +141,22 @@ def choose(
 
 @lru_cache(maxsize=4096)
 def _decided(
-    fit: Fit, n: int, d: int, t: int, backend: str, device: Device, cores: int, forced: Forced
+    fit: Fit,
+    n: int,
+    d: int,
+    t: int,
+    backend: str,
+    device: Device,
+    cores: int,
+    forced: Forced,
+    has_extras: bool,
 ) -> Plan:
     """Return the plan for so few queries that one core computes them; see `choose`."""
     solver, solver_reason = _solver(fit, n, d, forced)
     solve_s = 0.0 if solver is None else _solve_s(solver, n)
-    if backend == "keops":
+    if backend == "keops" and has_extras:
+        backend_reason = "only the native engine has errors, intervals, slopes and quantiles"
+    elif backend == "keops":
         is_served, refusal = _served_by_keops(fit, n, d, device)
         if is_served:
             query_s = 0.0 if device == "cuda" else _KEOPS_PAIR_S * n
@@ -164,6 +176,10 @@ def _decided(
         backend_reason = "the service runs on the native engine"
     search, search_reason = _search(n, d, forced)
     query_s = _query_s(fit, n, d, t, search)
+    if isinstance(fit, Linear):
+        solve_s = _plane_s(fit, n, d, t)
+    elif isinstance(fit, NadarayaWatson | LocalPolynomial):
+        solve_s = fit.robust * n * query_s  # a prediction at each row, each time
     return Plan(
         backend="native",
         search=search,
@@ -178,6 +194,10 @@ def _decided(
 
 
 def _served_by_keops(fit: Fit, n: int, d: int, device: Device) -> tuple[bool, str]:
+    if isinstance(fit, Linear):
+        return False, "it has no formula for linear regression"
+    if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.robust:
+        return False, "it has no formula with weights of the rows"
     if isinstance(fit, LocalPolynomial):
         degree: int | None = fit.degree
     else:
@@ -204,6 +224,8 @@ def _reach(fit: Fit) -> tuple[str, ...]:
     """Return what is said about the rows that a query looks at, where that is not the search."""
     if isinstance(fit, Kriging) and fit.n_neighbors is None:
         return ("one product with the coefficients of all rows a query",)
+    if isinstance(fit, Linear):
+        return ("one plane for all queries",)
     if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.kernel is Kernel.GAUSSIAN:
         return ("rows beyond the reach of rounding carry no Gaussian weight and are left out",)
     return ()
@@ -232,6 +254,8 @@ def _query_s(fit: Fit, n: int, d: int, t: int, search: Search) -> float:
                 return 2.5e-9 * n * t
             k = fit.n_neighbors
             return _finding_s(k, n, d, search) + 15e-9 * k**2 + 0.25e-9 * k**3
+        case Linear():
+            return 10e-9 * d * t
         case NadarayaWatson() | LocalPolynomial():
             p = monomial_count(d, _degree(fit))
             k = fit.n_neighbors or 1
@@ -256,6 +280,13 @@ def _solve_s(solver: Solver, n: int) -> float:
     return 20e-9 * n**2 + (n**3 / 20e9 if solver is Solver.CHOLESKY else 0.0)
 
 
+def _plane_s(fit: Linear, n: int, d: int, t: int) -> float:
+    """Return the rough cost of the plane of all rows; of gradient descent, of all its steps."""
+    if fit.solver == "least_squares":
+        return 1e-9 * n * (d + t) ** 2
+    return 1e-9 * n * d * t * fit.max_steps
+
+
 def _most(fit: Fit, d: int, t: int) -> int:
     """Return how many queries a block may have, for its temporary arrays."""
     return max(1, min(int(BLOCK_BYTES / _bytes_a_query(fit, d, t)), MAX_BLOCK))
@@ -268,6 +299,8 @@ def _bytes_a_query(fit: Fit, d: int, t: int) -> float:
         case Kriging():
             k = fit.n_neighbors or 1
             return 24.0 * (k * k + k * t)
+        case Linear():
+            return 8.0 * d * (t + 4)
         case NadarayaWatson() | LocalPolynomial():
             p = monomial_count(d, _degree(fit))
             return 8.0 * p * (4 * p + 2 * t) + 16.0 * (fit.n_neighbors or 1)

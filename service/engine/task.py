@@ -1,4 +1,7 @@
-"""One prediction as a unit of work, the same wherever it runs."""
+"""One prediction as a unit of work, the same wherever it runs.
+
+Over 300 lines: what is prepared, solved and computed for each method, in the order of a task.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,22 +13,41 @@ from service.backends.base import Backend, Resident, Search
 from service.domain.arrays import Floats, column_extremes
 from service.domain.dataset import LARGEST_VALUE, Dataset
 from service.domain.errors import InvalidInput
-from service.domain.prediction import Issue, Prediction, Status, concatenated, issues_where
+from service.domain.prediction import (
+    Issue,
+    Prediction,
+    Status,
+    Wanted,
+    issues_where,
+)
+from service.domain.runs import concatenated
+from service.engine.calibration import Calibration, Solution
+from service.engine.extras import extend_with
 from service.engine.plan import Plan
 from service.engine.prepared import Prepared
 from service.engine.workers.base import Task
-from service.estimators import kriging, local_polynomial, nadaraya_watson, neighbors
+from service.estimators import (
+    kriging,
+    linear,
+    local_polynomial,
+    nadaraya_watson,
+    neighbors,
+    robust,
+)
 from service.estimators.blocks import Blocks
 from service.estimators.fits import (
     Fit,
     Knn,
     Kriging,
+    Linear,
     LocalPolynomial,
     Metric,
     NadarayaWatson,
+    as_polynomial,
     rows_listed,
 )
 from service.estimators.kriging_system import Solver
+from service.estimators.linear import LinearModel
 from service.estimators.metric import MetricMap, metric_map
 from service.estimators.reach import LEAST_BANDWIDTH, check_entries
 
@@ -71,10 +93,13 @@ class RowsPart(NamedTuple):
 
 
 class SolutionPart(NamedTuple):
-    """The solved system of a kriging fit, as a part of a dataset."""
+    """What is solved for once a fit, as a part of a dataset.
+
+    It is the system of kriging, the plane of linear regression, or the row weights of a robust fit.
+    """
 
     backend: str
-    fit: Kriging
+    fit: Fit
     search: Search
     solver: Solver | None
 
@@ -98,7 +123,13 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
     )
     q = _in_metric(task.q, rows.mapped)
     fit = _bounded_bandwidth(task.fit, rows)
-    predict = _within_limit(task, _predictor(task, fit, rows.resident, cache, backend, blocks))
+    solution = _solution(task, fit, rows.resident, cache, backend, blocks)
+    predict = _within_limit(task, _predictor(task, fit, rows.resident, solution, blocks))
+    if task.wanted.has_extras:
+        calibration = Calibration(
+            task.dataset, fit, rows.resident, solution, task.plan, backend, cache, blocks
+        )
+        predict = _extended(predict, task.wanted, calibration, rows.mapped, blocks)
     plan = task.plan
     parts = blocks(lambda part: predict(q[part]), len(q), plan.block_size, plan.first_block)
     prediction = concatenated(parts)
@@ -115,6 +146,18 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
         return prediction
     # In an order that does not depend on the blocks, nor on the queries that came with them.
     return replace(prediction, issues=tuple(sorted(issues, key=_rank)))
+
+
+def calibration_of(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> Calibration:
+    """Return what the rows say of the errors of the task's fit; arguments as for `run_task`."""
+    rows = prepared_rows(
+        task.dataset, task.fit.metric, task.plan.search, backend, cache, blocks.check
+    )
+    fit = _bounded_bandwidth(task.fit, rows)
+    solution = _solution(task, fit, rows.resident, cache, backend, blocks)
+    return Calibration(
+        task.dataset, fit, rows.resident, solution, task.plan, backend, cache, blocks
+    )
 
 
 def _rank(issue: Issue) -> tuple[int, str]:
@@ -181,7 +224,7 @@ def _within_limit(
     Raises:
         InvalidInput: That is known ahead.
     """
-    limit = task.neighbor_limit
+    limit = task.wanted.neighbor_limit
     if limit is None:
         return predict
     check_entries(rows_listed(task.fit, len(task.q), task.dataset.n_rows) or 0, limit)
@@ -198,7 +241,7 @@ def _within_limit(
     return counted
 
 
-def solution_part(fit: Kriging, plan: Plan, backend: Backend) -> SolutionPart:
+def solution_part(fit: Fit, plan: Plan, backend: Backend) -> SolutionPart:
     """Return the part that holds what is solved for once a fit."""
     return SolutionPart(backend.name, fit, plan.search, plan.solver)
 
@@ -227,12 +270,50 @@ def _prepare_rows(
     return PreparedRows(resident, mapped, low, high, float(np.max(width)))
 
 
-def _predictor(
+def _solution(
     task: Task, fit: Fit, rows: Resident, cache: Prepared, backend: Backend, blocks: Blocks
+) -> Solution:
+    """Return what is solved for once a fit, from the cache or made now."""
+    part = solution_part(fit, task.plan, backend)
+    match fit:
+        case Kriging():
+            return cache.get(
+                task.dataset,
+                part,
+                lambda: kriging.prepare(rows, fit, task.plan.solver, blocks),
+                blocks.check,
+            )
+        case Linear():
+            return cache.get(
+                task.dataset, part, lambda: linear.prepare(rows, fit, blocks), blocks.check
+            )
+        case NadarayaWatson() | LocalPolynomial() if fit.robust:
+            return cache.get(
+                task.dataset,
+                part,
+                lambda: robust.robustness_weights(rows, as_polynomial(fit), fit.robust, blocks),
+                blocks.check,
+            )
+        case _:
+            return None
+
+
+def _predictor(
+    task: Task, fit: Fit, rows: Resident, solution: Solution, blocks: Blocks
 ) -> Callable[[Floats], Prediction]:
     """Return the function that predicts for a block of queries, with all preparation done."""
-    limit, diagnostics = task.neighbor_limit, task.wants_diagnostics
+    limit, diagnostics = task.wanted.neighbor_limit, task.wanted.diagnostics
     match fit:
+        case NadarayaWatson() | LocalPolynomial() if isinstance(solution, np.ndarray):
+            return lambda q: robust.predict(
+                rows, as_polynomial(fit), solution, q, diagnostics=diagnostics
+            )
+        case Linear():
+            if not isinstance(solution, LinearModel):
+                raise TypeError("linear regression has a plane")
+            return lambda q: linear.predict(
+                rows, fit, solution, q, neighbor_limit=limit, diagnostics=diagnostics
+            )
         case Knn():
             return lambda q: neighbors.predict(
                 rows, fit, q, neighbor_limit=limit, diagnostics=diagnostics
@@ -246,18 +327,26 @@ def _predictor(
                 rows, fit, q, neighbor_limit=limit, diagnostics=diagnostics
             )
         case Kriging():
-            coefficients = cache.get(
-                task.dataset,
-                solution_part(fit, task.plan, backend),
-                lambda: kriging.prepare(rows, fit, task.plan.solver, blocks),
-                blocks.check,
-            )
+            if not isinstance(solution, kriging.Coefficients):
+                raise TypeError("kriging has a solution")
             return lambda q: kriging.predict(
                 rows,
                 fit,
-                coefficients,
+                solution,
                 q,
                 neighbor_limit=limit,
                 diagnostics=diagnostics,
                 blocks=blocks.inside(),
             )
+
+
+def _extended(
+    predict: Callable[[Floats], Prediction],
+    wanted: Wanted,
+    calibration: Calibration,
+    mapped: MetricMap,
+    blocks: Blocks,
+) -> Callable[[Floats], Prediction]:
+    """Return `predict`, adding what is wanted beyond neighbours and diagnostics."""
+    extend = extend_with(wanted, calibration, mapped, blocks.inside())
+    return lambda q: extend(q, predict(q))

@@ -13,10 +13,13 @@ from service.backends.native.planning import preferred_search
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
 from service.domain.errors import DeadlineExceeded, InvalidInput
-from service.engine.jobs import Jobs, JobState, TuningJob
+from service.engine.aims import EVERYTHING, Aim
+from service.engine.jobs import CANCELLED, Jobs, JobState, TuningJob
 from service.engine.portions import SerialBlocks
 from service.engine.workers.priority import work_last
 from service.estimators.fits import Fit
+from service.estimators.judging import Judge
+from service.estimators.selection import select
 from service.estimators.tuning import search
 
 LEAST_ROWS = 10
@@ -52,24 +55,32 @@ class Tuner:
         """The searches under way and the latest that have ended."""
         return self._jobs
 
-    def begin(self, dataset: Dataset, seconds: float, *, is_automatic: bool = False) -> TuningJob:
+    def begin(
+        self,
+        dataset: Dataset,
+        seconds: float,
+        *,
+        is_automatic: bool = False,
+        aim: Aim = EVERYTHING,
+    ) -> TuningJob:
         """Begin a search, behind those that were begun before.
 
         Args:
             dataset: The version to fit.
             seconds: When no further candidate is begun.
             is_automatic: Nobody waits for it.
+            aim: What to choose among.
 
         Raises:
             InvalidInput: The dataset has too few rows.
         """
         if dataset.n_rows < LEAST_ROWS:
             raise InvalidInput.at(
-                "/dataset_id",
+                "/dataset_id" if dataset.id else "/dataset",
                 f"The dataset has {dataset.n_rows} rows, and fits are compared on at least "
-                f"{LEAST_ROWS}; append rows, or name a fit.",
+                f"{LEAST_ROWS}; send more rows, or name a fit.",
             )
-        job = TuningJob(dataset, seconds, is_automatic)
+        job = TuningJob(dataset, seconds, is_automatic, aim)
         self._jobs.add(job)
         pool = self._automatic if is_automatic else self._asked
         pool.submit(self._run, job)
@@ -101,11 +112,14 @@ class Tuner:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, job: TuningJob) -> None:
-        job.begin()
+        if not job.begin():
+            return
         try:
             self._search(job)
         except DeadlineExceeded:
             self._end(job)
+        except InvalidInput as refused:  # found out only on the way
+            job.end(JobState.FAILED, refused.detail)
         except Exception:
             _log.exception("The search for a fit to dataset '%s' failed.", job.dataset.id)
             job.end(JobState.FAILED, "The search failed; the log of the service says why.")
@@ -115,7 +129,7 @@ class Tuner:
     def _end(self, job: TuningJob) -> None:
         """Note how a search ended that did not fail."""
         if job.is_cancelled:
-            job.end(JobState.CANCELLED, "Somebody cancelled it, or the dataset is gone.")
+            job.end(JobState.CANCELLED, CANCELLED)
         elif not job.scores:
             job.end(JobState.FAILED, "The time was over before one candidate was judged.")
         else:
@@ -133,7 +147,33 @@ class Tuner:
         blocks = SerialBlocks(
             time.monotonic() + OVERTIME * job.seconds, lambda: job.is_cancelled or self._is_closed
         )
-        for score in search(dataset.x, dataset.y, load, blocks, seconds=job.seconds):
+        x, y, aim = dataset.x, dataset.y, job.aim
+        of_classes = dataset.classes is not None
+        if aim.selector is not None and aim.smoother is not None:
+            judge = Judge(
+                x,
+                y,
+                load,
+                blocks,
+                groups=aim.groups,
+                of_classes=of_classes,
+                seconds=job.seconds,
+            )
+            for score in select(judge, aim.smoother, aim.selector):
+                blocks.check()
+                job.scores = (*job.scores, score)
+            return  # one smoother's reach; `auto` stays the best of all methods
+        found = search(
+            x,
+            y,
+            load,
+            blocks,
+            methods=aim.methods,
+            groups=aim.groups,
+            of_classes=of_classes,
+            seconds=job.seconds,
+        )
+        for score in found:
             blocks.check()
             job.scores = (*job.scores, score)
             if score.step != "grid":  # all methods are compared by then

@@ -6,9 +6,8 @@
 | gcv   | mean (y_i - f(x_i))² / (1 - ν / n)²                             |
 | aicc  | log mean (y_i - f(x_i))² + 1 + 2 (ν + 1) / (n - ν - 2)          |
 
-with ν the trace of the hat matrix. Each is looked at on a logarithmic grid, and between the
-neighbours of its best point by golden section: such curves may have more than one minimum. The
-fourth, `dpill`, is a formula, see `plug_in_bandwidth`.
+with ν the trace of the hat matrix; `selection` finds where they are least. The fourth, `dpill`, is
+a formula, see `plug_in_bandwidth`.
 
 Sources: Craven & Wahba (1979), Numerische Mathematik 31, 377-403, for gcv; Hurvich, Simonoff & Tsai
 (1998), JRSS B 60(2), 271-293, for aicc; Ruppert, Sheather & Wand (1995), JASA 90(432), 1257-1270,
@@ -16,73 +15,16 @@ for dpill.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
-from service.backends.base import Resident
-from service.domain.arrays import Floats, Rows
+from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
-from service.estimators import local_polynomial, nadaraya_watson
-from service.estimators.fits import LocalPolynomial, NadarayaWatson, Smoother
-from service.estimators.golden_section import minimise
-from service.estimators.leave_one_out import hat_diagonal, predicted_by_others
-
-Criterion: TypeAlias = Literal["cv_ls", "gcv", "aicc"]
-
-GRID_POINTS = 15
-GOLDEN_POINTS = 12
-"""After them the reach is known to a hundredth of the grid's step."""
 
 BLOCKS_MOST, ROWS_A_BLOCK, LEAST_PLACES = 5, 20, 10
 TRIMMED = 0.01
 EDGE = 0.05
 """What dpill leaves out at each end: of the rows, and of the second derivatives."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """A smoother whose reach was chosen.
-
-    Attributes:
-        fit: The smoother with the best reach.
-        curve: Each bandwidth, or number of neighbours, and its criterion, ascending; infinite
-            where a row has no prediction.
-    """
-
-    fit: Smoother
-    curve: tuple[tuple[float, float], ...]
-
-
-def select(rows: Resident, fit: Smoother, criterion: Criterion, at: Rows) -> Selection:
-    """Return the smoother with the reach of the least criterion.
-
-    Args:
-        rows: The dataset's rows in the metric of the fit, n ≥ 3.
-        fit: Which smoother; where it has n_neighbors, that is chosen, else its bandwidth.
-        criterion: What is minimised, over the targets in their units.
-        at: The rows that it is taken over; all others are data. The trace is that of all rows, from
-            the sum over these.
-
-    Cost: some 30 predictions of these rows.
-    """
-    curve: dict[float, float] = {}
-
-    def score(reach: float) -> float:
-        if fit.n_neighbors is not None:
-            reach = float(np.rint(reach))
-        if reach not in curve:
-            curve[reach] = _criterion(rows, _reaching(fit, reach), criterion, at)
-        return curve[reach]
-
-    low, high = _range_of_reach(rows, fit, at)
-    grid = np.geomspace(low, high, GRID_POINTS)
-    best = int(np.argmin([score(float(reach)) for reach in grid]))
-    around = grid[max(best - 1, 0)], grid[min(best + 1, GRID_POINTS - 1)]
-    minimise(score, float(around[0]), float(around[1]), GOLDEN_POINTS)
-    ascending = tuple(sorted(curve.items()))
-    return Selection(_reaching(fit, min(curve, key=lambda reach: curve[reach])), ascending)
 
 
 def gcv(residual: Floats, trace: float, n: int) -> float:
@@ -124,13 +66,13 @@ def plug_in_bandwidth(x: Floats, y: Floats) -> float:
     x, y, n = x[kept], y[kept], len(kept)
     if len(np.unique(x)) < LEAST_PLACES:
         raise InvalidInput.at(
-            "/criterion",
-            f"dpill needs {LEAST_PLACES} distinct places at least: choose another criterion.",
+            "/selector",
+            f"dpill needs {LEAST_PLACES} distinct places at least: send another selector.",
         )
     width = float(x[-1] - x[0])
     variance, theta_24 = _block_estimates(x, y)
     if theta_24 == 0 or variance <= 0:
-        raise InvalidInput.at("/criterion", "dpill finds no curvature: choose another criterion.")
+        raise InvalidInput.at("/selector", "dpill finds no curvature: send another selector.")
     factor = 3.0 / 8.0 if theta_24 < 0 else 15.0 / 16.0
     cubic = (factor * variance * width / (np.sqrt(np.pi) * abs(theta_24) * n)) ** (1 / 7)
     second = _gaussian_weights(x, cubic, 3, lambda beta: 2.0 * beta[2]) @ y
@@ -143,42 +85,6 @@ def plug_in_bandwidth(x: Floats, y: Floats) -> float:
     freedom = n - 2.0 * np.trace(hat) + np.sum(hat * hat)
     variance = float(residual @ residual) / freedom
     return float((variance * width / (2.0 * np.sqrt(np.pi) * theta_22 * n)) ** 0.2)
-
-
-def _criterion(rows: Resident, fit: Smoother, criterion: Criterion, at: Rows) -> float:
-    if criterion == "cv_ls":
-        residual = rows.y[at] - predicted_by_others(rows, fit, at)[0]
-        score = float(np.mean(residual * residual))
-        return score if np.isfinite(score) else float("inf")
-    q, n = np.ascontiguousarray(rows.x[at]), len(rows.x)
-    match fit:
-        case NadarayaWatson():
-            found = nadaraya_watson.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
-        case LocalPolynomial():
-            found = local_polynomial.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
-    trace = float(np.sum(hat_diagonal(rows, fit, at))) * n / len(at)
-    return (gcv if criterion == "gcv" else aicc)(rows.y[at] - found.mean, trace, n)
-
-
-def _reaching(fit: Smoother, reach: float) -> Smoother:
-    if fit.n_neighbors is not None:
-        return replace(fit, n_neighbors=int(reach))
-    return replace(fit, bandwidth=reach)
-
-
-def _range_of_reach(rows: Resident, fit: Smoother, at: Rows) -> tuple[float, float]:
-    """Return between which reaches is searched: from the few next rows to all of them."""
-    n, d = rows.x.shape
-    few = min(n - 1, 2 + (d if isinstance(fit, LocalPolynomial) and fit.degree else 0))
-    if fit.n_neighbors is not None:
-        return float(few), float(n - 1)
-    extent = float(np.linalg.norm(np.ptp(rows.x, axis=0)))
-    if extent == 0:
-        raise InvalidInput.at(
-            "/fit/bandwidth", "All rows lie at one place, where every bandwidth is alike."
-        )
-    near = rows.nearest(np.ascontiguousarray(rows.x[at]), few + 1).distances[:, -1]
-    return max(float(np.median(near)), 1e-6 * extent), extent
 
 
 def _quartic(x: Floats) -> Floats:

@@ -136,7 +136,8 @@ class Path:
     stop: Stop
 
 
-_Point: TypeAlias = tuple[Floats, float, Floats, float]
+_Stride: TypeAlias = tuple[Rows, Floats, Floats, Floats, Floats]
+"""Which paths took a step, where it led them, the values and gradients there, and their rates."""
 
 
 @dataclass(eq=False)
@@ -154,10 +155,9 @@ class _State:
         for path in paths:
             self.stops[path] = stop
 
-    def point(self, path: int, rate: float) -> _Point:
-        """Return a copy of where a path is, and the rate that led there."""
-        point, gradient = self.points[path].copy(), self.gradients[path].copy()
-        return point, float(self.values[path]), gradient, rate
+    def stride(self, paths: Rows, rates: Floats) -> _Stride:
+        """Return a copy of where these paths are, and the rates that led there."""
+        return paths, self.points[paths], self.values[paths], self.gradients[paths], rates
 
     @property
     def active(self) -> Rows:
@@ -193,7 +193,7 @@ def descend(surface: Surface, starts: Floats, descent: Descent) -> tuple[Path, .
     state = _State(points, values, gradients, np.zeros_like(points), [None] * len(points))
     unusable = ~(np.isfinite(values) & np.isfinite(gradients).all(axis=1))
     state.end(np.flatnonzero(unusable), Stop.NO_SUPPORT)
-    steps = [[state.point(i, 0.0)] for i in range(len(points))]
+    strides = [state.stride(np.arange(len(points)), np.zeros(len(points)))]
     least = LEAST_SCALE * np.abs(values)
     for step in range(descent.max_steps):
         at = state.active
@@ -205,14 +205,13 @@ def descend(surface: Surface, starts: Floats, descent: Descent) -> tuple[Path, .
         except DeadlineExceeded:
             state.end(at, Stop.DEADLINE)
             break
-        for i in at[moved]:
-            steps[i].append(state.point(i, float(rates[np.searchsorted(at, i)])))
+        strides.append(state.stride(at[moved], rates[moved]))
         change = np.abs(state.values[at] - before)
         settled = change <= descent.tolerance * np.maximum(np.abs(before), least[at])
         if descent.tolerance > 0:
             state.end(at[moved & settled], Stop.CONVERGED)
     state.end(state.active, Stop.MAX_STEPS)
-    return tuple(_path(steps[i], sign, stop) for i, stop in enumerate(state.stops) if stop)
+    return _paths(strides, sign, [stop for stop in state.stops if stop])
 
 
 def _bounds(descent: Descent, d: int) -> tuple[Floats, Floats]:
@@ -289,12 +288,15 @@ def _step(
     return moved, rates
 
 
-def _path(taken: Sequence[_Point], sign: float, stop: Stop) -> Path:
-    points, values, gradients, rates = zip(*taken, strict=True)
-    return Path(
-        points=np.array(points),
-        values=sign * np.array(values),
-        gradients=sign * np.array(gradients),
-        step_sizes=np.array(rates[1:]),
-        stop=stop,
+def _paths(strides: Sequence[_Stride], sign: float, stops: Sequence[Stop]) -> tuple[Path, ...]:
+    """Return the strides of each path as one."""
+    owner, points, values, gradients, rates = (
+        np.concatenate(parts) for parts in zip(*strides, strict=True)
+    )
+    order = np.argsort(owner, kind="stable")
+    ends = np.cumsum(np.bincount(owner, minlength=len(stops)))
+    taken = (order[start:stop] for start, stop in zip([0, *ends[:-1]], ends, strict=True))
+    return tuple(
+        Path(points[at], sign * values[at], sign * gradients[at], rates[at[1:]], stop)
+        for at, stop in zip(taken, stops, strict=True)
     )

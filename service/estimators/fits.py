@@ -48,12 +48,17 @@ class Knn:
 @final
 @dataclass(frozen=True)
 class NadarayaWatson:
-    """The kernel-weighted mean. Either bandwidth or n_neighbors is given."""
+    """The kernel-weighted mean. Either bandwidth or n_neighbors is given.
+
+    Attributes:
+        robust: How often the rows are weighed by their residuals; see `robust`.
+    """
 
     kernel: Kernel = Kernel.GAUSSIAN
     bandwidth: float | None = None
     n_neighbors: int | None = None
     metric: Metric = "euclidean"
+    robust: int = 0
 
 
 @final
@@ -64,6 +69,7 @@ class LocalPolynomial:
     Attributes:
         ridge: ρ ≥ 0; the penalty on the slopes, never on the intercept, is ρ times the mean of
             the local variances of the monomials beside the constant.
+        robust: How often the rows are weighed by their residuals; see `robust`.
     """
 
     degree: int = 1
@@ -72,6 +78,7 @@ class LocalPolynomial:
     n_neighbors: int | None = None
     ridge: float = 0.0
     metric: Metric = "euclidean"
+    robust: int = 0
 
 
 @final
@@ -94,27 +101,66 @@ class Kriging:
 
 @final
 @dataclass(frozen=True)
+class Linear:
+    """Linear regression over all rows.
+
+    Attributes:
+        solver: How it is solved.
+        rate: Of gradient descent, for features and targets in units of their deviations; None
+            takes the largest that is safe.
+        momentum: Of gradient descent, 0 ≤ μ < 1; None accelerates.
+        tolerance: Gradient descent ends when no entry of the gradient is larger than this times
+            the largest at the start.
+        max_steps: Of gradient descent.
+        metric: Of the distances to the rows; the plane is the same in any.
+    """
+
+    solver: Literal["least_squares", "gradient_descent"] = "least_squares"
+    rate: float | None = None
+    momentum: float | None = None
+    tolerance: float = 1e-12
+    max_steps: int = 10_000
+    metric: Metric = "euclidean"
+
+    @property
+    def n_neighbors(self) -> None:
+        """None: all rows."""
+        return None
+
+
+@final
+@dataclass(frozen=True)
 class Auto:
     """Let the service choose; see `resolved`."""
 
 
+@final
+@dataclass(frozen=True)
+class Learned:
+    """A fit in the metric that the search for the best fit has found; see `resolved`."""
+
+    fit: "Fit"
+
+
 Smoother: TypeAlias = NadarayaWatson | LocalPolynomial
-Fit: TypeAlias = Knn | Smoother | Kriging
-AnyFit: TypeAlias = Fit | Auto
+Fit: TypeAlias = Knn | Smoother | Kriging | Linear
+AnyFit: TypeAlias = Fit | Auto | Learned
 
 
 MAX_MONOMIALS = 1001
-"""Degree 1 in 1,000 features, degree 2 in 43: their sums take 8 MB a query, a solve 0.3 s."""
+"""Degree 1 in 1,000 features, degree 2 in 43, degree 3 in 16: their sums take 8 MB a query, a solve
+0.3 s."""
 
 MAX_KRIGING_NEIGHBORS = 2000
 """A system of 2,000 rows takes 32 MB and half a second, for each query."""
 
 
-def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
+def resolved(fit: AnyFit, dataset: Dataset, tuned: Fit | None = None) -> Fit:
     """Return the fit with every choice made, checked against the dataset.
 
-    `Auto` becomes local linear regression with the tricube kernel, in the standardized metric, on
-    `default_n_neighbors` rows.
+    `Auto` becomes the tuned fit, and `Learned` takes its metric. Without one, `Auto` is local
+    linear regression with the tricube kernel, in the standardized metric, on `default_n_neighbors`
+    rows, and the metric is the standardized one.
 
     Raises:
         InvalidInput: The fit asks for more neighbours than there are rows, for more coefficients
@@ -122,8 +168,10 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
             over all rows.
     """
     n = dataset.n_rows
-    if isinstance(fit, Auto):
-        fit = LocalPolynomial(
+    if isinstance(fit, Learned):
+        fit = replace(fit.fit, metric="standardized" if tuned is None else tuned.metric)
+    elif isinstance(fit, Auto):
+        fit = tuned or LocalPolynomial(
             degree=1,
             kernel=Kernel.TRICUBE,
             n_neighbors=default_n_neighbors(n, dataset.n_features),
@@ -167,6 +215,30 @@ def resolved(fit: AnyFit, dataset: Dataset) -> Fit:
     return fit
 
 
+def as_polynomial(fit: Smoother) -> LocalPolynomial:
+    """Return the fit as a local polynomial: Nadaraya-Watson is that of degree 0."""
+    if isinstance(fit, LocalPolynomial):
+        return fit
+    return LocalPolynomial(
+        0, fit.kernel, fit.bandwidth, fit.n_neighbors, metric=fit.metric, robust=fit.robust
+    )
+
+
+def check_not_robust(fit: Fit) -> None:
+    """Refuse fits that weigh rows by their residuals, where weights may not look at the targets.
+
+    Raises:
+        InvalidInput: The fit is robust.
+    """
+    if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.robust:
+        raise InvalidInput.at(
+            "/fit/robust",
+            f"robust is {fit.robust}, and a robust fit is not linear in the targets, so that it "
+            "has a mean and diagnostics, but no weights of single rows, no errors, no gradient and "
+            "no leave-one-out: send robust 0, or ask for the mean alone.",
+        )
+
+
 def rows_listed(fit: Fit, m: int, n: int) -> int | None:
     """Return how many neighbours m queries on n rows list in all, where that is known ahead."""
     match fit:
@@ -174,6 +246,8 @@ def rows_listed(fit: Fit, m: int, n: int) -> int | None:
             return m * fit.n_neighbors
         case Kriging():
             return m * (fit.n_neighbors or n)
+        case Linear():
+            return m * n
         case NadarayaWatson() | LocalPolynomial():
             return None if fit.kernel.is_compact else m * n
 

@@ -7,7 +7,7 @@ divides the rest in the golden ratio again: each further value cuts the interval
 Source: Kiefer (1953), Proceedings of the AMS 4(3), 502-506.
 """
 
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 
 import numpy as np
 
@@ -29,18 +29,3 @@ def golden_section(low: float, high: float, evaluations: int) -> Generator[float
             a, left, at_left = left, right, at_right
             right = a + GOLDEN * (b - a)
             at_right = yield float(np.exp(right))
-
-
-def minimise(f: Callable[[float], float], low: float, high: float, evaluations: int) -> float:
-    """Return the best of the points that golden section looks at."""
-    points = golden_section(low, high, evaluations)
-    best, least = low, np.inf
-    point = next(points)
-    while True:
-        value = f(point)
-        if value < least:
-            best, least = point, value
-        try:
-            point = points.send(value)
-        except StopIteration:
-            return best

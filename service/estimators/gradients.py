@@ -6,6 +6,7 @@
 | weighted mean, local  | see `local_polynomial`            | see `local_derivatives`              |
 | polynomial            |                                   |                                      |
 | kriging               | Σ a_i c(d_i)                      | Σ a_i χ(s_i) (x_i - x) / l²          |
+| linear regression     | ȳ + (x - x̄)ᵀb                     | b                                    |
 
 with d_i = ‖x_i - x‖, s_i = d_i / l, and χ(s) = -c'(s) / s by s of the covariance:
 
@@ -22,6 +23,8 @@ Gradients and slopes are by the coordinates of the rows given, in the metric of 
 
 Sources: differentiation of the estimators' formulas; Rasmussen & Williams (2006), equations 4.9,
 4.17 and 9.1, for covariances and their derivatives.
+
+Over 300 lines: the gradients of all methods, whose formulas are read side by side.
 """
 
 from dataclasses import dataclass
@@ -38,7 +41,16 @@ from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 from service.domain.prediction import Issue, Status, issues_where
 from service.estimators import local_derivatives
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import (
+    Fit,
+    Knn,
+    Kriging,
+    Linear,
+    LocalPolynomial,
+    NadarayaWatson,
+    as_polynomial,
+    check_not_robust,
+)
 from service.estimators.kernels import covariance, distances
 from service.estimators.local_derivatives import Slope
 from service.estimators.local_fits import local_fits
@@ -82,7 +94,8 @@ def gradient(
         rows: The dataset's rows in the metric of the fit.
         fit: What is fitted.
         q: Queries, (m, d), in the metric of the fit.
-        coefficients: For kriging over all rows: a = (K + αI)⁻¹ y, (n, t).
+        coefficients: For kriging over all rows: a = (K + αI)⁻¹ y, (n, t). For linear regression:
+            b, (d, t).
 
     Raises:
         InvalidInput: The gradient of such a surface is 0 almost everywhere.
@@ -100,37 +113,58 @@ def gradient(
             if coefficients is None:
                 raise TypeError("kriging over all rows has coefficients")
             return _of_kriging(rows, fit, coefficients, q)
+        case Linear():
+            if coefficients is None:
+                raise TypeError("linear regression has coefficients")
+            return Gradient(np.repeat(coefficients.T[None], len(q), axis=0))
         case NadarayaWatson() | LocalPolynomial():
-            fits = local_fits(rows, _as_polynomial(fit), q)
+            fits = local_fits(rows, as_polynomial(fit), q)
             found, has_kink = local_derivatives.gradients(rows, fits)
             return Gradient(found, issues_where(has_kink, Status.DEGENERATE, KINK))
 
 
-def slope(rows: Resident, fit: Fit, q: Floats) -> Slope:
+def slope(rows: Resident, fit: Fit, q: Floats, *, matrix: Floats | None = None) -> Slope:
     """Return the slope of the local polynomial at each query: an estimate of the truth's slope.
 
-    Arguments as for `gradient`.
+    Args:
+        rows: The dataset's rows in the metric of the fit.
+        fit: What is fitted.
+        q: Queries, (m, d), in the metric of the fit.
+        matrix: A (d, d), for the slopes by x where the rows are z = Ax; None for those by z.
 
     Raises:
         InvalidInput: The method has no local model with a slope.
 
     Cost: see `local_derivatives.slopes`.
     """
-    if not isinstance(fit, LocalPolynomial) or fit.degree == 0:
+    check_has_slope(fit)
+    if not isinstance(fit, LocalPolynomial):
+        raise TypeError("only a local polynomial has a slope")
+    return local_derivatives.slopes(rows, local_fits(rows, fit, q), matrix)
+
+
+def check_has_slope(fit: Fit) -> None:
+    """Refuse fits that have no local model with a slope.
+
+    Raises:
+        InvalidInput: The fit is no plane and no local polynomial of degree 1 or more.
+    """
+    has_slope = isinstance(fit, Linear) or (isinstance(fit, LocalPolynomial) and fit.degree > 0)
+    if not has_slope:
         raise InvalidInput.at(
             "/include",
-            "Only a local polynomial of degree 1 or more has a slope: choose one, or ask for the "
-            "gradient of the surface.",
+            "Only a plane or a local polynomial of degree 1 or more has a slope: send another fit, "
+            "or ask for the gradient of the surface.",
         )
-    return local_derivatives.slopes(rows, local_fits(rows, fit, q))
 
 
 def check_has_gradient(fit: Fit) -> None:
     """Refuse fits whose surface is flat almost everywhere.
 
     Raises:
-        InvalidInput: The fit is a plain mean, of the nearest rows or of those in reach.
+        InvalidInput: The fit is a plain mean, of the nearest rows or of those in reach; or robust.
     """
+    check_not_robust(fit)
     if isinstance(fit, Knn) and fit.weights == "uniform":
         raise InvalidInput.at(
             "/fit/weights",
@@ -144,18 +178,12 @@ def check_has_gradient(fit: Fit) -> None:
             "gradient is 0 almost everywhere: send 2 or more.",
         )
     if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.kernel is Kernel.UNIFORM:
-        if _as_polynomial(fit).degree == 0:
+        if as_polynomial(fit).degree == 0:
             raise InvalidInput.at(
                 "/fit/kernel",
                 "A uniform mean of the rows in reach is constant between jumps, so that its "
                 "gradient is 0 almost everywhere: send another kernel, or degree 1 or 2.",
             )
-
-
-def _as_polynomial(fit: NadarayaWatson | LocalPolynomial) -> LocalPolynomial:
-    if isinstance(fit, LocalPolynomial):
-        return fit
-    return LocalPolynomial(0, fit.kernel, fit.bandwidth, fit.n_neighbors)
 
 
 def _of_distance_weights(rows: Resident, fit: Knn, q: Floats) -> Gradient:

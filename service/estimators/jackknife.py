@@ -32,8 +32,11 @@ from numpy.typing import NDArray
 from service.backends.base import Resident
 from service.domain.arrays import Floats, Rows
 from service.estimators import local_polynomial
-from service.estimators.fits import Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.blocks import Blocks
+from service.estimators.fits import Knn, Kriging, LocalPolynomial, NadarayaWatson, as_polynomial
 from service.estimators.intervals import Interval, conformal_quantiles
+from service.estimators.kernels import covariance, distances
+from service.estimators.kriging_system import System
 from service.estimators.local_kriging import nearest_weights
 from service.estimators.local_polynomial import OFF_CENTER, monomials
 from service.estimators.local_system import fill_values, solve
@@ -78,6 +81,17 @@ def kriging_without(mean: Floats, weights: Floats, residual: Floats) -> Floats:
     return np.asarray(mean[:, None] - weights[:, :, None] * residual)
 
 
+def weights_over_all(
+    rows: Resident, fit: Kriging, system: System, q: Floats, at: Rows, blocks: Blocks
+) -> Floats:
+    """Return l_i(x) of the rows `at` at each query, (m, s), of kriging over all rows.
+
+    Cost a query: a solve of the system.
+    """
+    goal = covariance(fit.kernel, distances(rows.x, q), fit.length_scale)
+    return np.ascontiguousarray(system.solve(goal, blocks)[at].T)
+
+
 def predictions_without(
     rows: Resident,
     fit: Knn | NadarayaWatson | LocalPolynomial | Kriging,
@@ -100,8 +114,7 @@ def predictions_without(
     place[at] = np.arange(len(at))
     match fit:
         case NadarayaWatson():
-            fit = LocalPolynomial(0, fit.kernel, fit.bandwidth, fit.n_neighbors)
-            return _smoother_without(rows, fit, q, place, len(at))
+            return _smoother_without(rows, as_polynomial(fit), q, place, len(at))
         case LocalPolynomial():
             return _smoother_without(rows, fit, q, place, len(at))
         case Knn() | Kriging():

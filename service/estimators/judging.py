@@ -2,7 +2,9 @@
 
     error = √ mean over targets of  Σ_i (y_i - f₋ᵢ(x_i))² / s,  in variances of the target
 
-so that 1 is the error of the mean. A sample of rows judges; a few of them judge first.
+so that 1 is the error of the mean. Classes are judged by their probabilities: the error is the mean
+of -log P(true class) over that of the classes' frequencies, so that 1 is again what needs no
+features. A sample of rows judges; a few of them judge first.
 
 Sources: Stone (1974), JRSS B 36(2), 111-147, for choice by leave-one-out; Jamieson & Talwalkar
 (2016), AISTATS, for judging many candidates by few rows and few by many.
@@ -19,6 +21,7 @@ from scipy.linalg import LinAlgError
 from service.backends.base import Resident
 from service.domain.arrays import Floats, Rows
 from service.estimators.blocks import Blocks
+from service.estimators.classes import Classified, classified
 from service.estimators.fits import Fit, Metric
 from service.estimators.leave_one_out import predicted_by_others
 from service.estimators.metric import metric_map
@@ -30,7 +33,7 @@ share the rows, so that their differences are known far better."""
 JUDGED_AT_ONCE = 64
 RESIDENTS_KEPT = 3
 
-Step: TypeAlias = Literal["grid", "slopes", "metric", "refinement"]
+Step: TypeAlias = Literal["grid", "slopes", "metric", "refinement", "plug_in"]
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,14 @@ class Score:
 
     Attributes:
         fit: The candidate, ready to be used.
-        error: Leave-one-out error in standard deviations of the targets; infinite where a row has
-            no prediction.
+        error: Leave-one-out error in standard deviations of the targets, or of classes the log-loss
+            over that of their frequencies; infinite where a row has no prediction.
         rmse: Root of the mean squared leave-one-out residual of each target, in its unit.
         rows: How many rows were predicted: only scores over as many compare.
         step: Where in the search it was found.
         elapsed_s: When, from the start of the search.
+        criterion: What is minimised instead of the error, by a selector of another name.
+        classified: How well the classes are predicted, where the targets are their indicators.
     """
 
     fit: Fit
@@ -53,11 +58,13 @@ class Score:
     rows: int
     step: Step
     elapsed_s: float
+    criterion: float | None = None
+    classified: Classified | None = None
 
 
 def error_of(score: Score) -> float:
-    """Return the error, to sort by."""
-    return score.error
+    """Return what is minimised: the error, or another criterion."""
+    return score.error if score.criterion is None else score.criterion
 
 
 def best_of(scores: list[Score]) -> Score:
@@ -85,6 +92,7 @@ class Judge:
         load: Makes the rows resident in a metric, with their targets.
         blocks: Runs pieces of the work.
         groups: The group of each row, (n,), from 0, if a row's whole group is left out with it.
+        of_classes: Whether the targets are the indicators of classes.
         seconds: The time of the search.
         seed: Of the choice of rows.
         clock: Tells the time in seconds.
@@ -98,11 +106,15 @@ class Judge:
         blocks: Blocks,
         *,
         groups: Rows | None = None,
+        of_classes: bool = False,
         seconds: float,
-        seed: int,
+        seed: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.x, self.y, self.load, self.blocks, self.groups = x, y, load, blocks, groups
+        self._of_classes = of_classes
+        frequency = y.mean(axis=0)
+        self._entropy = -float(frequency @ np.log(frequency)) if of_classes else 0.0
         self._clock, self._start, self._seconds = clock, clock(), seconds
         order = np.random.default_rng(seed).permutation(len(x))
         self.judges = np.sort(order[:MANY_ROWS])
@@ -161,7 +173,12 @@ class Judge:
         rmse = np.sqrt(np.mean(residual * residual, axis=0))
         rmse = np.where(np.isnan(rmse), np.inf, rmse)
         error = float(np.sqrt(np.mean((rmse / self.deviation) ** 2)))
-        score = Score(fit, error, tuple(rmse.tolist()), len(at), step, self.elapsed_s)
+        told = classified(self.y[at], self.y[at] - residual) if self._of_classes else None
+        if told is not None and np.isfinite(error):
+            error = told.log_loss / self._entropy
+        score = Score(
+            fit, error, tuple(rmse.tolist()), len(at), step, self.elapsed_s, classified=told
+        )
         if len(at) == len(self.judges):
             self.scores.append(score)
         return score

@@ -6,10 +6,13 @@
 | weighted mean, local       | the fit to the sums over the other rows, see `others`; with     |
 | polynomial                 | n_neighbors, h is the distance of the k-th nearest of them      |
 | kriging over the k nearest | the system of the k nearest other rows                          |
+| linear regression          | y_i - (y_i - f(x_i)) / (1 - l_i(x_i)), anew where that is 0 / 0 |
 | kriging over all rows      | y_i - [K_α⁻¹ y]_i / [K_α⁻¹]_ii,  K_α = K + αI                   |
 
 Where rows belong to groups (years, places, patients), with a row its whole group is left out; over
-all rows the fraction is then a system of the group's rows B, y_B - ([K_α⁻¹]_BB)⁻¹ [K_α⁻¹ y]_B.
+all rows the fraction is then a system of the group's rows B, y_B - ([K_α⁻¹]_BB)⁻¹ [K_α⁻¹ y]_B. For
+a plane it is y_B - (I - L_BB)⁻¹ (y - f)_B with L_BB = UUᵀ, U = (1 / √n, W (x - x̄)) in the words of
+`linear`, and (I - UUᵀ)⁻¹ = I + U (I - UᵀU)⁻¹ Uᵀ.
 
 Nothing is approximated: each is the prediction at x_i of the same fit to the other n - 1 rows. The
 hat diagonal l_i(x_i) is the weight of y_i in the prediction of the fit to all rows; its sum, the
@@ -26,16 +29,27 @@ import numpy as np
 from service.backends.base import Resident
 from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
+from service.estimators import linear, nadaraya_watson, neighbors
 from service.estimators import local_polynomial as polynomial
-from service.estimators import nadaraya_watson, neighbors
 from service.estimators.blocks import Blocks
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import (
+    Fit,
+    Knn,
+    Kriging,
+    Linear,
+    LocalPolynomial,
+    NadarayaWatson,
+    check_not_robust,
+)
 from service.estimators.kriging_system import System
 from service.estimators.local_kriging import nearest_systems
 from service.estimators.local_system import solve
 from service.estimators.ordered import ordered_sum
 from service.estimators.others import Others
 from service.estimators.reach import reach_of
+
+LEAST_REST = 1e-4
+"""Of a row's weight in the plane, or a group's: below, a fraction has lost too many digits."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,18 +89,24 @@ def leave_one_out(
         at: Which rows to predict.
         groups: The group of each row, (n,), from 0, if a row's whole group is left out with it.
         system: The solved system of kriging over all rows.
-        blocks: For its solves, one a row of `at`.
+        blocks: For its solves, one a row of `at`, and for the factors of linear regression.
 
-    Cost: twice a prediction at s queries; over all rows, s solves of the system.
+    Cost: twice a prediction at s queries; over all rows, s solves of the system; linear regression
+    is fitted once, and anew for each row that decides a direction alone, at most d + 1.
 
     Raises:
-        InvalidInput: The fit asks for more neighbours than there are other rows.
+        InvalidInput: The fit asks for more neighbours than there are other rows, is robust, or is
+            linear regression by gradient descent.
         DeadlineExceeded: Between two solves, when the time is over.
     """
     if isinstance(fit, Kriging) and fit.n_neighbors is None:
         if system is None or blocks is None:
             raise TypeError("kriging over all rows has a system")
         return _of_all_rows(rows, fit, at, groups, system, blocks)
+    if isinstance(fit, Linear):
+        if blocks is None:
+            raise TypeError("linear regression is fitted in blocks")
+        return _of_plane(rows, fit, at, groups, blocks)
     prediction, variance = predicted_by_others(rows, fit, at, groups)
     return LeaveOneOut(
         rows=at,
@@ -102,8 +122,9 @@ def predicted_by_others(
 ) -> tuple[Floats, Floats | None]:
     """Return f₋ᵢ(x_i), (s, t), and for kriging the variance of y_i - f₋ᵢ(x_i), (s,).
 
-    Arguments, cost and errors as for `leave_one_out`, for all methods but kriging over all rows.
+    Arguments, cost and errors as for `leave_one_out`, for all methods but those over all rows.
     """
+    check_not_robust(fit)
     n, q = len(rows.x), np.ascontiguousarray(rows.x[at])
     most = n - (1 if groups is None else int(np.bincount(groups).max()))
     if fit.n_neighbors is not None and fit.n_neighbors > most:
@@ -127,6 +148,8 @@ def predicted_by_others(
             systems = nearest_systems(rows.x, q, nearest.rows, fit)
             mean = ordered_sum(systems.weights[:, :, None] * rows.y[nearest.rows])
             return mean, systems.variance + fit.alpha
+        case Linear():
+            raise TypeError("linear regression has a closed form")
     return found.mean, None
 
 
@@ -135,6 +158,7 @@ def hat_diagonal(rows: Resident, fit: Fit, at: Rows) -> Floats:
 
     Arguments and cost as for `predicted_by_others`.
     """
+    check_not_robust(fit)
     q = np.ascontiguousarray(rows.x[at])
     match fit:
         case Knn():
@@ -158,6 +182,8 @@ def hat_diagonal(rows: Resident, fit: Fit, at: Rows) -> Floats:
             nearest = rows.nearest(q, fit.n_neighbors).rows
             weights = nearest_systems(rows.x, q, nearest, fit).weights
             return ordered_sum(np.where(nearest == at[:, None], weights, 0.0))
+        case Linear():
+            raise TypeError("linear regression has a closed form")
 
 
 def _smoother_diagonal(
@@ -195,3 +221,55 @@ def _of_all_rows(
         hat_diagonal=1.0 - alpha * diagonal,
         variance=variance,
     )
+
+
+def _of_plane(
+    rows: Resident, fit: Linear, at: Rows, groups: Rows | None, blocks: Blocks
+) -> LeaveOneOut:
+    """Return the closed form from the weights among the rows of each row's group."""
+    if fit.solver != "least_squares":
+        raise InvalidInput.at(
+            "/fit/solver",
+            "Leave-one-out needs the factors of least squares, which gradient descent does not "
+            "have: choose the solver least_squares.",
+        )
+    model = linear.prepare(rows, fit, blocks)
+    u = np.column_stack([np.full(len(at), len(rows.x) ** -0.5), model.coordinates(rows.x[at])])
+    diagonal, error = ordered_sum(u * u), rows.y[at] - model.at(rows.x[at])
+    rest = 1.0 - diagonal
+    if groups is None:
+        residual = error / np.where(rest < LEAST_REST, 1.0, rest)[:, None]
+        lost = rest < LEAST_REST
+    else:
+        residual, lost = error, np.zeros(len(at), dtype=np.bool_)
+        for i, row in enumerate(at):
+            blocks.check()
+            group = np.flatnonzero(groups == groups[row])
+            residual[i], lost[i] = _of_group(rows, model, group, int(np.searchsorted(group, row)))
+    for place in np.flatnonzero(lost):
+        row = at[place]
+        group = at[place : place + 1] if groups is None else np.flatnonzero(groups == groups[row])
+        others = np.delete(np.arange(len(rows.x)), group)
+        residual[place] = rows.y[row] - _plane_of(rows, fit, others, int(row), blocks)
+    prediction = rows.y[at] - residual
+    return LeaveOneOut(at, prediction, rows.y[at] - prediction, diagonal, None)
+
+
+def _of_group(
+    rows: Resident, model: linear.LinearModel, group: Rows, place: int
+) -> tuple[Floats, bool]:
+    """Return the residual (t,) of one row of a group, and whether too few digits of it are left."""
+    x, n = rows.x[group], len(rows.x)
+    u = np.column_stack([np.full(len(group), n**-0.5), model.coordinates(x)])
+    rest, error = np.eye(u.shape[1]) - u.T @ u, rows.y[group] - model.at(x)
+    if np.linalg.eigvalsh(rest)[0] < LEAST_REST:
+        return error[place], True
+    return np.asarray(error[place] + u[place] @ np.linalg.solve(rest, u.T @ error)), False
+
+
+def _plane_of(rows: Resident, fit: Linear, others: Rows, row: int, blocks: Blocks) -> Floats:
+    """Return the plane of other rows at a row, (t,); NaN where there are none."""
+    if not len(others):
+        return np.full(rows.y.shape[1], np.nan)
+    model = linear.plane(rows.x[others], rows.y[others], fit, blocks)
+    return np.asarray(model.at(rows.x[row : row + 1])[0])

@@ -3,24 +3,38 @@
     f(x) = ȳ + (x - x̄)ᵀb = Σ l_i y_i,     l_i = p_i [1 / P + (x - x̄)ᵀ W Wᵀ (x_i - x̄)]
 
 with weights p_i, 1 as a rule, P = Σ p_i, the weighted means x̄ and ȳ, and b and W from
-`linear_system`, by least squares or by gradient descent on the squared loss.
+`linear_system`, by least squares or by gradient descent on the squared loss. With
+
+    u(x) = (1, Wᵀ(x - x̄)),   u_i = p_i (1 / P, Wᵀ(x_i - x̄)),   S = Σ u_i u_iᵀ
+
+l_i = u_iᵀu(x), and Σ l_i² = u(x)ᵀ S u(x) needs no list of all rows; where all p_i are 1, S is the
+identity but for 1 / n in its corner.
 
 Source: Hastie, Tibshirani & Friedman, The Elements of Statistical Learning (2009), section 3.2.
 """
 
 from dataclasses import dataclass
-from typing import Literal, final
 
 import numpy as np
 
 from service.backends.base import Resident
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, as_floats
 from service.domain.errors import InvalidInput
-from service.domain.prediction import Diagnostics, Neighbors, Prediction, Status, issues_where
+from service.domain.prediction import (
+    Diagnostics,
+    Neighbors,
+    Prediction,
+    SolveReport,
+    Status,
+    issues_where,
+)
 from service.estimators.blocks import Blocks
+from service.estimators.fits import Linear
 from service.estimators.linear_system import Standardized, by_descent, by_factors
+from service.estimators.local_derivatives import Slope
 from service.estimators.ordered import ordered_sum
 from service.estimators.reach import check_entries
+from service.estimators.uncertainty import ResidualVariance
 
 DEGENERATE = (
     "Some features are combinations of the others or constant, so that the coefficients are not "
@@ -30,28 +44,11 @@ NOT_CONVERGED = (
     "Gradient descent ended at max_steps with a relative gradient of {:.1e} (asked: {:.1e}): raise "
     "max_steps, or choose least_squares."
 )
-
-
-@final
-@dataclass(frozen=True)
-class Linear:
-    """Linear regression over all rows.
-
-    Attributes:
-        solver: How it is solved.
-        rate: Of gradient descent, for features and targets in units of their deviations; None
-            takes the largest that is safe.
-        momentum: Of gradient descent, 0 ≤ μ < 1; None accelerates.
-        tolerance: Gradient descent ends when no entry of the gradient is larger than this times
-            the largest at the start.
-        max_steps: Of gradient descent.
-    """
-
-    solver: Literal["least_squares", "gradient_descent"] = "least_squares"
-    rate: float | None = None
-    momentum: float | None = None
-    tolerance: float = 1e-12
-    max_steps: int = 10_000
+NO_FACTORS = (
+    "Gradient descent knows no weights of single rows, and so no standard errors and no "
+    "leave-one-out: send the solver least_squares, or ask for the mean, the gradient and "
+    "diagnostics only."
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +60,7 @@ class LinearModel:
         mean: ȳ, (t,).
         slope: b, (d, t), in data units.
         root: W, (d, rank); None from gradient descent, which does not factorise.
+        squares: S, (rank + 1, rank + 1); None without W.
         row_weights: p, (n,).
         loss_history: For each target, the weighted mean of the squared residuals at each step of
             gradient descent, the first at the mean; else nothing.
@@ -74,6 +72,7 @@ class LinearModel:
     mean: Floats
     slope: Floats
     root: Floats | None
+    squares: Floats | None
     row_weights: Floats
     loss_history: tuple[Floats, ...] = ()
     relative_gradient: float = 0.0
@@ -84,17 +83,49 @@ class LinearModel:
         return self.root is not None and self.root.shape[1] < len(self.slope)
 
     @property
+    def rank(self) -> int:
+        """The number of directions in which the rows determine the plane, by least squares only."""
+        if self.root is None:
+            raise InvalidInput.at("/include", NO_FACTORS)
+        return int(self.root.shape[1])
+
+    @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return (
-            self.slope.nbytes + self.row_weights.nbytes + sum(h.nbytes for h in self.loss_history)
-        )
+        held = (self.slope, self.root, self.squares, self.row_weights, *self.loss_history)
+        return sum(part.nbytes for part in held if part is not None)
+
+    def at(self, q: Floats) -> Floats:
+        """Return f at the points (m, d), (m, t)."""
+        offset = q - self.center[0] - self.center[1]
+        return np.asarray(self.mean + ordered_sum(offset[:, :, None] * self.slope))
+
+    def coordinates(self, q: Floats) -> Floats:
+        """Return Wᵀ(x - x̄) of the points (m, d), (m, rank), by least squares only."""
+        if self.root is None:
+            raise InvalidInput.at("/include", NO_FACTORS)
+        offset = q - self.center[0] - self.center[1]
+        found = np.zeros((len(q), self.root.shape[1]))
+        # Feature by feature, since a matrix product rounds by the number of its rows.
+        for j in range(offset.shape[1]):
+            found += offset[:, j, None] * self.root[j]
+        return found
 
 
 def prepare(
     rows: Resident, fit: Linear, blocks: Blocks, row_weights: Floats | None = None
 ) -> LinearModel:
     """Return the hyperplane through the rows, weighted by `row_weights` (n,) > 0.
+
+    See `plane`.
+    """
+    return plane(rows.x, rows.y, fit, blocks, row_weights)
+
+
+def plane(
+    x: Floats, y: Floats, fit: Linear, blocks: Blocks, row_weights: Floats | None = None
+) -> LinearModel:
+    """Return the hyperplane through the rows x (n, d) with targets y (n, t).
 
     Raises:
         InvalidInput: Gradient descent diverges at the rate given.
@@ -103,13 +134,17 @@ def prepare(
     Cost: a copy of the rows, and O(n d (d + t)) for least squares, O(n d) a step and target for
     gradient descent.
     """
-    p = np.ones(len(rows.x)) if row_weights is None else row_weights
-    data = Standardized.of(rows.x, rows.y, p)
+    p = np.ones(len(x)) if row_weights is None else row_weights
+    data = Standardized.of(x, y, p)
     if fit.solver == "least_squares":
         b, inverse = by_factors(data, blocks)
-        return LinearModel(
-            data.center, data.mean, data.in_data_units(b), inverse / data.x_scale[:, None], p
-        )
+        root = inverse / data.x_scale[:, None]
+        squares = np.eye(root.shape[1] + 1)
+        squares[0, 0] /= len(x)
+        if row_weights is not None:
+            u = np.column_stack([np.full(len(x), 1.0 / data.weight), (x - data.center[0]) @ root])
+            squares = as_floats((u * np.square(p)[:, None]).T @ u)
+        return LinearModel(data.center, data.mean, data.in_data_units(b), root, squares, p)
     found = by_descent(
         data,
         rate=fit.rate,
@@ -119,7 +154,7 @@ def prepare(
         blocks=blocks,
     )
     return LinearModel(
-        data.center, data.mean, data.in_data_units(found.b), None, p,
+        data.center, data.mean, data.in_data_units(found.b), None, None, p,
         found.losses, found.relative_gradient,
     )  # fmt: skip
 
@@ -141,52 +176,51 @@ def predict(
         model: What `prepare` returned.
         q: Queries, (m, d).
         neighbor_limit: List all rows with their weights, unless None.
-        diagnostics: Fill `Prediction.diagnostics`.
+        diagnostics: Fill `Prediction.diagnostics`; gradient descent has no effective rows.
 
     Raises:
-        InvalidInput: Weights or diagnostics are asked of gradient descent, which has none.
+        InvalidInput: Weights are asked of gradient descent, which has none.
 
     Cost: O(d) a query and target; O(n d) with the weights.
     """
     m, n = len(q), len(rows.x)
-    offset = q - model.center[0] - model.center[1]
-    mean = model.mean + ordered_sum(offset[:, :, None] * model.slope)
     everywhere = np.ones(m, dtype=np.bool_)
     issues = issues_where(everywhere & model.is_degenerate, Status.DEGENERATE, DEGENERATE)
     if fit.solver == "gradient_descent" and model.relative_gradient > fit.tolerance:
         advice = NOT_CONVERGED.format(model.relative_gradient, fit.tolerance)
         issues += issues_where(everywhere, Status.NOT_CONVERGED, advice)
-    if neighbor_limit is None and not diagnostics:
-        return Prediction(mean, issues=issues)
-    if model.root is None:
-        raise InvalidInput.at(
-            "/include",
-            "Gradient descent knows no weights of single rows: choose the solver least_squares, or "
-            "include no neighbors and no diagnostics.",
-        )
-    check_entries(m * n, n * m if neighbor_limit is None else neighbor_limit)
-    weights = _weights(rows.x, model, model.root, offset)
-    found = rows.within(q, np.full(m, np.inf)) if neighbor_limit is not None else None
-    return Prediction(
-        mean,
-        issues=issues,
-        neighbors=None
-        if found is None
-        else Neighbors(
-            found.offsets,
-            found.rows,
-            found.distances,
-            np.take_along_axis(weights, found.rows.reshape(m, n), axis=1).reshape(-1),
-        ),
-        diagnostics=Diagnostics(
+    listed: Neighbors | None = None
+    if neighbor_limit is not None:
+        check_entries(m * n, neighbor_limit)
+        found = rows.within(q, np.full(m, np.inf))
+        weights = np.take_along_axis(_weights(rows.x, model, q), found.rows.reshape(m, n), axis=1)
+        listed = Neighbors(found.offsets, found.rows, found.distances, weights.reshape(-1))
+    told: Diagnostics | None = None
+    if diagnostics:
+        has_factors = model.root is not None
+        norms = squared_norms(model, q) if has_factors else np.full(m, np.nan)
+        told = Diagnostics(
             support=np.full(m, n, dtype=np.int64),
-            effective_rows=1.0 / ordered_sum(weights * weights),
+            effective_rows=1.0 / norms,
             bandwidth=np.full(m, np.nan),
-            degree=np.full(m, min(model.root.shape[1], 1), dtype=np.int64),
+            degree=np.full(m, min(model.rank, 1) if has_factors else 1, dtype=np.int64),
         )
-        if diagnostics
-        else None,
-    )
+    return Prediction(model.at(q), issues, listed, told, _report(fit, model))
+
+
+def squared_norms(model: LinearModel, q: Floats) -> Floats:
+    """Return Σ l_i² at each query, (m,): Var f(x) / σ².
+
+    Raises:
+        InvalidInput: The model comes from gradient descent.
+    """
+    u = np.concatenate([np.ones((len(q), 1)), model.coordinates(q)], axis=1)
+    if model.squares is None:
+        raise InvalidInput.at("/include", NO_FACTORS)
+    total = np.zeros(len(q))
+    for j, row in enumerate(model.squares):
+        total += u[:, j] * ordered_sum(u * row)
+    return total
 
 
 def slope_norm(model: LinearModel) -> Floats:
@@ -196,20 +230,53 @@ def slope_norm(model: LinearModel) -> Floats:
         InvalidInput: The model comes from gradient descent.
     """
     if model.root is None:
-        raise InvalidInput.at(
-            "/include",
-            "Gradient descent knows no standard errors: choose the solver least_squares.",
-        )
+        raise InvalidInput.at("/include", NO_FACTORS)
     return np.sqrt(ordered_sum(model.root * model.root))
 
 
-def _weights(x: Floats, model: LinearModel, root: Floats, offset: Floats) -> Floats:
+def slopes(model: LinearModel, m: int) -> Slope:
+    """Return the slope b at m queries, which is the same at all, with its standard errors.
+
+    Raises:
+        InvalidInput: The model comes from gradient descent.
+    """
+    d, t = model.slope.shape
+    return Slope(
+        np.broadcast_to(model.slope.T, (m, t, d)).copy(),
+        np.broadcast_to(slope_norm(model), (m, d)).copy(),
+    )
+
+
+def residual_variance(rows: Resident, model: LinearModel) -> ResidualVariance:
+    """Return what the residuals say of the noise, with n - rank - 1 degrees of freedom.
+
+    Raises:
+        InvalidInput: The model comes from gradient descent.
+    """
+    n, parameters = len(rows.x), model.rank + 1
+    freedom = n - parameters
+    variance = np.full(rows.y.shape[1], np.nan)
+    if freedom > 0:
+        variance = np.square(rows.y - model.at(rows.x)).sum(axis=0) / freedom
+    return ResidualVariance(variance, float(freedom), float(parameters), float(parameters), n, n)
+
+
+def _report(fit: Linear, model: LinearModel) -> SolveReport | None:
+    """Return how gradient descent went; least squares has nothing to say."""
+    if fit.solver == "least_squares":
+        return None
+    return SolveReport(
+        method=fit.solver,
+        iterations=max(len(losses) for losses in model.loss_history) - 1,
+        relative_residual=model.relative_gradient,
+        loss_history=tuple(tuple(losses.tolist()) for losses in model.loss_history),
+    )
+
+
+def _weights(x: Floats, model: LinearModel, q: Floats) -> Floats:
     """Return the weight of each row for each query, (m, n)."""
-    m, n = len(offset), len(x)
-    there, here = (x - model.center[0] - model.center[1]) @ root, np.zeros((m, root.shape[1]))
-    for j in range(offset.shape[1]):
-        here += offset[:, j, None] * root[j]
-    weights = np.full((m, n), 1.0 / float(model.row_weights.sum()))
-    for a in range(root.shape[1]):
+    here, there = model.coordinates(q), model.coordinates(x)
+    weights = np.full((len(q), len(x)), 1.0 / float(model.row_weights.sum()))
+    for a in range(here.shape[1]):
         weights += here[:, a, None] * there[:, a]
     return weights * model.row_weights

@@ -89,8 +89,11 @@ class _Monomials:
     derivatives: Rows
 
 
-def slopes(rows: Resident, fits: LocalFits) -> Slope:
-    """Return the slopes and their norms. Cost: d solves and O(rows in reach · p d) a query."""
+def slopes(rows: Resident, fits: LocalFits, matrix: Floats | None = None) -> Slope:
+    """Return the slopes and their norms. Cost: d solves and O(rows in reach · p d) a query.
+
+    With a matrix A (d, d) they are by x, where the rows are z = Ax: Aᵀs, and λ likewise.
+    """
     (m, d), table = fits.q.shape, _table(fits.q.shape[1], fits.fit.degree)
     at_query = monomials(fits.target, fits.fit.degree)
     slope = np.zeros((m, rows.y.shape[1], d))
@@ -102,6 +105,9 @@ def slopes(rows: Resident, fits: LocalFits) -> Slope:
     slope /= h[:, None, None]
     columns = [solved(fits, np.ascontiguousarray(direction[:, j])) for j in range(d)]
     influence, center = np.stack(columns, axis=1), fits.system.center_or(fits.q)
+    if matrix is not None:
+        slope = _by_x(slope.transpose(0, 2, 1), matrix).transpose(0, 2, 1)
+        influence = _by_x(influence, matrix)
     norm, x = np.zeros((m, d)), _read_only(rows.x)
     for part, listed in listed_rows(rows, fits):
         add_slope_norms(
@@ -112,6 +118,14 @@ def slopes(rows: Resident, fits: LocalFits) -> Slope:
     unsupported = fits.moments.count == 0
     slope[unsupported] = norm[unsupported] = np.nan
     return Slope(slope, norm)
+
+
+def _by_x(by_z: Floats, matrix: Floats) -> Floats:
+    """Return Aᵀ times each query's (d, c); term by term, so that no query rounds by the others."""
+    result = by_z[:, :1] * matrix[0][:, None]
+    for k in range(1, len(matrix)):
+        result += by_z[:, k : k + 1] * matrix[k][:, None]
+    return np.ascontiguousarray(result)
 
 
 def gradients(rows: Resident, fits: LocalFits) -> tuple[Floats, NDArray[np.bool_]]:

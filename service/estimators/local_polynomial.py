@@ -1,4 +1,4 @@
-"""Local polynomial regression of degree 0, 1 or 2.
+"""Local polynomial regression of degree 0 to 3.
 
 At each query x the weighted least-squares polynomial in z_i = (x_i - x) / h is fitted, and its
 value at x is the prediction. With w̃ = w / Σw, φ the monomials of z without the constant,
@@ -43,7 +43,7 @@ NO_SUPPORT = (
     "to the data."
 )
 LOWER_DEGREE = (
-    "The rows in reach are too few or too alike for a polynomial of degree 2, so degree {} was "
+    "The rows in reach are too few or too alike for a polynomial of degree {}, so degree {} was "
     "used: widen bandwidth, raise n_neighbors, add a ridge, or ask for a lower degree."
 )
 FLAT = (
@@ -98,13 +98,20 @@ def predict(
 
 
 def monomials(z: Floats, degree: int) -> Floats:
-    """Return φ(z) with the constant, (…, p), graded, each pair once."""
+    """Return φ(z) with the constant, (…, p), graded, each product once."""
     d = z.shape[-1]
     columns = [np.ones(z.shape[:-1])]
     if degree > 0:
         columns += [z[..., j] for j in range(d)]
     if degree > 1:
         columns += [z[..., a] * z[..., b] for a in range(d) for b in range(a, d)]
+    if degree > 2:
+        columns += [
+            z[..., a] * z[..., b] * z[..., c]
+            for a in range(d)
+            for b in range(a, d)
+            for c in range(b, d)
+        ]
     return np.stack(columns, axis=-1)
 
 
@@ -119,9 +126,9 @@ def _refine(
     """Solve anew, about the mean of their rows, the queries that lie far off their rows."""
     if fit.degree == 0:
         return
-    # A penalty on a quadratic depends on its centre: with a ridge it stays at the query, but for
+    # A penalty on products depends on their centre: with a ridge it stays at the query, but for
     # rows at one place, which leave nothing to penalise.
-    limit = ONE_PLACE if fit.degree == 2 and fit.ridge > 0 else OFF_CENTER
+    limit = ONE_PLACE if fit.degree > 1 and fit.ridge > 0 else OFF_CENTER
     if not (system.off_center > limit).any():
         return
     d = q.shape[1]
@@ -152,7 +159,9 @@ def _issues(
         lower = supported & (system.degree < fit.degree) & ~alone & ~flat
         issues += issues_where(alone, Status.DEGENERATE, MEAN_ONLY)
         issues += issues_where(flat, Status.DEGENERATE, FLAT)
-        issues += issues_where(lower, Status.DEGENERATE, LOWER_DEGREE.format(1))
+        for degree in range(fit.degree - 1, 0, -1):
+            advice = LOWER_DEGREE.format(fit.degree, degree)
+            issues += issues_where(lower & (system.degree == degree), Status.DEGENERATE, advice)
     if reach.nearest_distance is not None:
         far = reach.nearest_distance > FAR_BANDWIDTHS * reach.bandwidth
         issues += issues_where(far, Status.EXTRAPOLATED, FAR)

@@ -92,7 +92,7 @@ def solve(
     Args:
         moments: Sums of the block.
         d: Number of features.
-        degree: 0, 1 or 2.
+        degree: 0, 1, 2 or 3.
         ridge: ρ ≥ 0.
         target: φ(x) with the constant, (m, p); where None, φ is centred at x, so (1, 0, …).
         offset: Mean of the rows about the query in bandwidths, (m, d), if φ is not centred there.
@@ -199,7 +199,7 @@ def _solve_block(
     Fills v, the degree used, max_j φ̄_j² / C_jj, and which queries not even degree 1 could be
     solved for. An empty target or offset stands for None.
     """
-    slopes = gram.shape[1] - 1
+    slopes, quadratics = gram.shape[1] - 1, d + d * (d + 1) // 2
     phi_bar, goal, scale = np.empty(slopes), np.empty(slopes), np.empty(slopes)
     covariance, lower = np.empty((slopes, slopes)), np.empty((slopes, slopes))
     is_constant = np.empty(slopes, dtype=np.bool_)
@@ -216,7 +216,7 @@ def _solve_block(
             off_center[query] = max(off_center[query], ratio)
         is_open[query] = True
         for lower_degree in range(degree, 0, -1):
-            size = slopes if lower_degree == 2 else d
+            size = slopes if lower_degree == degree else d if lower_degree == 1 else quadratics
             trace = 0.0
             for a in range(size):
                 trace += covariance[a, a]
@@ -253,8 +253,10 @@ def _center(
             covariance[b, a] = covariance[a, b]
         distance = phi_bar[a]
         if offset.shape[1] > 0:
-            # The quadratic monomials' lie within the square of the largest offset.
+            # A product lies within the product of the largest offset.
             distance = offset[query, a] if a < d else largest * largest
+            if a >= d + d * (d + 1) // 2:
+                distance *= largest
         is_constant[a] = covariance[a, a] <= LEAST_VARIANCE * distance * distance
 
 

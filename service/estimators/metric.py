@@ -63,10 +63,15 @@ class MetricMap:
         return mapped
 
     def gradient(self, of_mapped: Floats) -> Floats:
-        """Return gradients by x from gradients by z, (…, d): ∇_x = Aᵀ∇_z."""
+        """Return gradients by x from gradients by z, (…, d): ∇_x = Aᵀ∇_z; bits as for `of`."""
         if self.scale is not None:
             return of_mapped / self.scale
-        return of_mapped if self.matrix is None else np.asarray(of_mapped @ self.matrix)
+        if self.matrix is None:
+            return of_mapped
+        result = of_mapped[..., :1] * self.matrix[0]
+        for k in range(1, len(self.matrix)):
+            result += of_mapped[..., k : k + 1] * self.matrix[k]
+        return np.asarray(result)
 
 
 def metric_map(metric: Metric, x: Floats) -> MetricMap:

@@ -10,7 +10,7 @@ from service.backends.base import Resident
 from service.domain.arrays import Floats
 from service.domain.prediction import Prediction
 from service.estimators import local_polynomial
-from service.estimators.fits import LocalPolynomial, NadarayaWatson
+from service.estimators.fits import NadarayaWatson, as_polynomial
 
 
 def predict(
@@ -25,9 +25,6 @@ def predict(
 
     Arguments and cost as for `local_polynomial.predict`.
     """
-    constant = LocalPolynomial(
-        degree=0, kernel=fit.kernel, bandwidth=fit.bandwidth, n_neighbors=fit.n_neighbors
-    )
     return local_polynomial.predict(
-        rows, constant, q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
+        rows, as_polynomial(fit), q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
     )

@@ -99,6 +99,8 @@ class Weighted:
                 w = listed.weights * self._row_weights[rows]
             else:
                 queries, rows, w = self._by_gaussian(at, h)
+            counted = w > 0  # the monomials of the others could be infinite
+            queries, rows, w = queries[counted], rows[counted], w[counted]
             middle = at if center is None else center[part]
             z = (self.x[rows] - middle[queries]) / h[queries, None]
             sums.append(_sums(queries, len(at), w, monomials(z, degree), self.y[rows]))
@@ -153,7 +155,7 @@ def _sums(
             gram[:, a, b] = gram[:, b, a] = total(weighted * phi[:, b])
         for c in range(y.shape[1]):
             rhs[:, a, c] = total(weighted * y[:, c])
-    count = np.bincount(queries[w > 0], minlength=m).astype(np.int64, copy=False)
+    count = np.bincount(queries, minlength=m).astype(np.int64, copy=False)
     return gram, rhs, total(w * w), count
 
 

@@ -11,6 +11,8 @@
 
 What does not lower the error is dropped: the best is the best of all that were judged. Rounds of
 step 4 start with few rows, while the metric is far off, and end with many.
+
+Over 300 lines: the steps of one search, in their order.
 """
 
 import time
@@ -25,7 +27,7 @@ from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance
 from service.estimators.blocks import Blocks
 from service.estimators.fit_grid import KRIGING_NEIGHBORS, LENGTH_SCALES, grid
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, Metric
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, Metric
 from service.estimators.golden_section import golden_section
 from service.estimators.judging import (
     MANY_ROWS,
@@ -72,7 +74,9 @@ def search(
     load: Callable[[Floats], Resident],
     blocks: Blocks,
     *,
+    methods: frozenset[type[Fit]] | None = None,
     groups: Rows | None = None,
+    of_classes: bool = False,
     seconds: float,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
@@ -84,8 +88,12 @@ def search(
         y: Targets, (n, t).
         load: Makes the rows resident in a metric, with their targets.
         blocks: Runs pieces of the work.
+        methods: Those to try; None for all. The metric is learned by local lines and by kriging:
+            without both it stays the standardized one.
         groups: The group of each row, (n,), from 0, if a row's whole group is left out with it, as
             where rows of one place or time are alike; two groups at least.
+        of_classes: Whether the targets are the indicators of classes, and scores say how well those
+            are told; what is minimised stays the error.
         seconds: After them, no candidate is begun.
         seed: Of the choice of rows: the same choice where time does not cut the search.
         clock: Tells the time in seconds.
@@ -93,17 +101,29 @@ def search(
     Raises:
         DeadlineExceeded: The time of the blocks is over.
     """
-    judge = Judge(x, y, load, blocks, groups=groups, seconds=seconds, seed=seed, clock=clock)
-    yield from _try_grid(judge)
+    judge = Judge(
+        x,
+        y,
+        load,
+        blocks,
+        groups=groups,
+        of_classes=of_classes,
+        seconds=seconds,
+        seed=seed,
+        clock=clock,
+    )
+    yield from _try_grid(judge, methods)
     yield from _follow_slopes(judge)
     yield from _learn_metric(judge, np.random.default_rng(seed))
     yield from _refine(judge)
 
 
-def _try_grid(judge: Judge) -> Iterator[Score]:
+def _try_grid(judge: Judge, methods: frozenset[type[Fit]] | None) -> Iterator[Score]:
     """Yield the scores of the grid by few rows, then those of the best of each method by all."""
     few: list[Score] = []
     for fit in grid(judge.most_neighbors, judge.x.shape[1]):
+        if methods is not None and type(fit) not in methods:
+            continue
         if few and judge.is_over():
             break
         few.append(judge.score(fit, "grid", judge.few))
@@ -265,7 +285,7 @@ def _along(
 
 
 def _with(fit: Fit, name: Parameter, value: float) -> Fit:
-    if name == "n_neighbors":
+    if name == "n_neighbors" and not isinstance(fit, Linear):
         return replace(fit, n_neighbors=int(np.rint(value)))
     if name == "alpha" and isinstance(fit, Kriging):
         return replace(fit, alpha=value)

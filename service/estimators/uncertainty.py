@@ -91,7 +91,7 @@ def squared_norms(rows: Resident, fit: LinearFit, q: Floats) -> Floats:
     listing = np.arange(len(q))
     if not isinstance(fit, Knn) and fit.kernel is Kernel.GAUSSIAN:
         norms, _, _, listing = _by_gaussian(rows, fit, q)
-    for part, listed, _ in _listed(rows, fit, q[listing]):
+    for part, listed, _ in equivalent_kernels(rows, fit, q[listing]):
         sums = _sums(listed.weights * listed.weights, listed.offsets)
         norms[listing[part]] = np.where(np.diff(listed.offsets) == 0, np.nan, sums)
     return norms
@@ -103,7 +103,7 @@ def variance_under(rows: Resident, fit: LinearFit, q: Floats, noise: Floats) -> 
     See `local_variance` for the noise. NaN where no row carries weight.
     """
     variance = np.empty((len(q), noise.shape[1]))
-    for part, listed, _ in _listed(rows, fit, q):
+    for part, listed, _ in equivalent_kernels(rows, fit, q):
         squares = listed.weights * listed.weights
         for c in range(noise.shape[1]):
             variance[part, c] = _sums(squares * noise[listed.rows, c], listed.offsets)
@@ -177,7 +177,7 @@ def _look(
     listing = np.arange(len(q))
     if hat is None and not isinstance(fit, Knn) and fit.kernel is Kernel.GAUSSIAN:
         norms, diagonal, mean, listing = _by_gaussian(rows, fit, q)
-    for part, listed, estimate in _listed(rows, fit, q[listing]):
+    for part, listed, estimate in equivalent_kernels(rows, fit, q[listing]):
         row = np.repeat(at[listing[part]], np.diff(listed.offsets))
         own = np.where(listed.rows == row, listed.weights, 0.0)
         diagonal[listing[part]] = _sums(own, listed.offsets)
@@ -216,7 +216,9 @@ def _by_gaussian(
     return norms, center / weight, mean, np.flatnonzero(system.off_center > OFF_CENTER)
 
 
-def _listed(rows: Resident, fit: LinearFit, q: Floats) -> Iterator[tuple[slice, Neighbors, Floats]]:
+def equivalent_kernels(
+    rows: Resident, fit: LinearFit, q: Floats
+) -> Iterator[tuple[slice, Neighbors, Floats]]:
     """Yield the equivalent kernels and the means of consecutive queries, a few at a time."""
     for part in parts(_counts(rows, fit, q), MOST_ENTRIES):
         prediction = _predict(rows, fit, q[part], neighbor_limit=sys.maxsize, diagnostics=False)

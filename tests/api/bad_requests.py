@@ -31,6 +31,17 @@ def fit(name: str, pointer: str | None, says: str = "", /, **fit: Any) -> Bad:
     return prediction(name, pointer, says, fit=fit)
 
 
+def score(name: str, pointer: str, says: str = "", /, **changes: Any) -> Bad:
+    """A score on the sample with these members."""
+    body = json.dumps({"dataset_id": "motorcycle", **changes})
+    return Bad(name, "/score", body, 422, pointer, says)
+
+
+def tuning(name: str, pointer: str, says: str = "", /, **request: Any) -> Bad:
+    """A search of these members."""
+    return Bad(name, "/tune", json.dumps(request), 422, pointer, says)
+
+
 def raw(name: str, body: str | bytes, status: int, pointer: str | None, says: str = "") -> Bad:
     """A prediction with this text as its body."""
     return Bad(name, "/predict", body, status, pointer, says)
@@ -49,6 +60,13 @@ def file(name: str, text: str | bytes, status: int, pointer: str | None, says: s
 def queries(text: str) -> str:
     """A body whose queries are this text."""
     return f'{{"dataset_id": "motorcycle", "queries": {text}}}'
+
+
+def descent(name: str, pointer: str | None, says: str = "", /, **changes: Any) -> Bad:
+    """A descent on the sample that is right but for these members."""
+    fit = {"method": "local_linear", "kernel": "gaussian", "bandwidth": 2}
+    request = {"dataset_id": "motorcycle", "starts": [15], "fit": fit, **changes}
+    return Bad(name, "/minimize", json.dumps(request), 422, pointer, says)
 
 
 KNN = {"method": "knn"}
@@ -119,7 +137,7 @@ BAD: list[Bad] = [
     fit("length scale 0", "/fit/length_scale", **KRIGING, length_scale=0),
     fit("a negative alpha", "/fit/alpha", **KRIGING, alpha=-1e-9),
     fit("a negative ridge", "/fit/ridge", **LP, n_neighbors=9, ridge=-1),
-    fit("degree 3", "/fit/degree", "at most 2", **LP, n_neighbors=9, degree=3),
+    fit("degree 4", "/fit/degree", "at most 3", **LP, n_neighbors=9, degree=4),
     fit("a scale of another length", "/fit/metric/scale", **KNN, metric={"scale": [1, 2]}),
     fit("a scale of 0", "/fit/metric/scale/0", **KNN, metric={"scale": [0]}),
     fit("an empty scale", "/fit/metric/scale", **KNN, metric={"scale": []}),
@@ -132,12 +150,34 @@ BAD: list[Bad] = [
     fit("an unknown kernel", "/fit/kernel", "'gausian'", **NW, kernel="gausian", bandwidth=1),
     fit("an unknown covariance", "/fit/kernel", "'tricube'", **KRIGING, kernel="tricube"),
     fit("unknown weights", "/fit/weights", **KNN, weights="inverse"),
-    fit("an unknown metric", "/fit/metric", "'learned'", **KNN, metric="learned"),
+    fit("an unknown metric", "/fit/metric", "'cosine'", **KNN, metric="cosine"),
     fit("an unknown field", "/fit/n_neigbors", "did you mean 'n_neighbors'?", **KNN, n_neigbors=5),
     fit("a field of another method", "/fit/bandwidth", "Known are", **KNN, bandwidth=1),
     prediction("an unknown member", "/querys", "did you mean 'queries'?", querys=[[1]]),
     prediction("an unknown include", "/include/0", include=["weights"]),
     prediction("an include that is a text", "/include", include="neighbors"),
+    prediction("a level over 1", "/level", "less than 1", include=["interval"], level=1.5),
+    prediction("a level of 0", "/level", "greater than 0", include=["interval"], level=0),
+    prediction("a level as a text", "/level", include=["interval"], level="0.9"),
+    prediction("a level without an interval", "/level", "does not have 'interval'", level=0.9),
+    prediction("a kind without an interval", "/interval_kind", "'interval'",
+               include=["std"], interval_kind="conformal"),
+    prediction("an unknown kind of interval", "/interval_kind", "'credible'",
+               include=["interval"], interval_kind="credible"),
+    prediction("an unknown noise", "/noise", "'white'", include=["std"], noise="white"),
+    prediction("noise that nothing rests on", "/noise", "make no use",
+               include=["interval"], noise="local"),
+    prediction("noise of kriging", "/noise", "the same noise everywhere",
+               include=["std"], noise="local", fit=KRIGING),
+    prediction("a quantile of 1", "/quantiles/1", "less than 1",
+               include=["quantiles"], quantiles=[0.5, 1]),
+    prediction("no quantile", "/quantiles", include=["quantiles"], quantiles=[]),
+    prediction("levels without quantiles", "/quantiles", "'quantiles'", quantiles=[0.5]),
+    prediction("a gradient that is 0 almost everywhere", "/include", "almost everywhere",
+               include=["gradient"], fit=KNN),
+    prediction("a slope of a mean", "/include", "has a slope", include=["slope"], fit=KNN),
+    prediction("quantiles of kriging", "/include", "ask for an interval",
+               include=["quantiles"], fit=KRIGING),
     prediction("timeout 0", "/timeout_s", "greater than 0", timeout_s=0),
     prediction("a timeout over the cap", "/timeout_s", "300", timeout_s=301),
     prediction("a timeout as a text", "/timeout_s", timeout_s="10"),
@@ -171,9 +211,9 @@ BAD: list[Bad] = [
     file("blank lines only", "\n\n\r\n", 400, None, "empty"),
     file("a column of text", "x,colour,y\n1,red,2\n", 422, "cell=2,2", "column 'colour' is 'red'"),
     file("a text late", "x,y\n" + "1,2\n" * 999 + "1,two\n", 422, "cell=1001,2", "Line 1001"),
-    file("a missing cell", "x,y\n1,2\n3,\n", 422, "cell=3,2", "is empty"),
+    file("a missing cell", "x,y\n1,2\n,3\n", 422, "cell=3,1", "drop the line"),
     file("a missing cell by name", "x,y\n1,2\nNA,1\n", 422, "cell=3,1", "'NA'"),
-    file("NaN in a cell", "x,y\n1,nan\n1,2\n", 422, "cell=2,2", "'nan'"),
+    file("NaN in a cell", "x,y\nnan,1\n1,2\n", 422, "cell=2,1", "'nan'"),
     file("infinity in a cell", "x,y\n1,2\n-inf,2\n", 422, "cell=3,1", "finite"),
     file("1e400 in a cell", "x,y\n1,2\n1,1e400\n", 422, "cell=3,2", "too large"),
     file("a decimal comma", "x;y\n1,5;2\n3;4\n", 422, "cell=2,1", "with a point"),
@@ -215,6 +255,72 @@ BAD: list[Bad] = [
         "'accel'", CSV),
     Bad("rows with another column", ROWS, "times,accel,z\n1,2,3\n", 422,
         "cell=1,3", "no column 'z'", CSV),
+    # Scores.
+    score("a score of two datasets", "", "both", dataset=XY),
+    score("a score by rows of another width", "/rows/x", "2 features",
+          rows={"x": [[1, 2]], "y": [1]}),
+    score("a score by rows of more targets", "/rows/y", "2 targets",
+          rows={"x": [1], "y": [[1, 2]]}),
+    score("a score by more rows than targets", "/rows/y", "2 rows",
+          rows={"x": [1, 2], "y": [1]}),
+    score("a score by no rows", "/rows/x", "no rows", rows={"x": [], "y": []}),
+    score("a score by rows with names", "/rows/feature_names",
+          rows={"x": [1], "y": [1], "feature_names": ["a"]}),
+    score("a level of 1", "/level", "less than 1", level=1),
+    score("a level of 0", "/level", "greater than 0", level=0),
+    score("an unknown kind of interval", "/interval_kind", "conformal", interval_kind="wide"),
+    score("prediction intervals without rows", "/interval_kind", "send rows",
+          interval_kind="prediction"),
+    score("a score that may take too long", "/timeout_s", "300", timeout_s=1e6),
+    score("a score of a fit with too many neighbours", "/fit/n_neighbors", "133",
+          fit={**KNN, "n_neighbors": 134}),
+    score("a score with queries", "/queries", "queries", queries=[1]),
+    Bad("CSV to score", "/score", "x\n1\n", 415, None, "application/json", CSV),
+    # Linear and robust fits.
+    fit("a rate of least squares", "/fit", "send the solver gradient_descent",
+        method="linear", rate=0.1),
+    fit("a rate that diverges", "/fit/rate", "diverges at the rate 5",
+        method="linear", solver="gradient_descent", rate=5),
+    fit("an unknown solver", "/fit/solver", "least_squares", method="linear", solver="newton"),
+    fit("a momentum of 1", "/fit/momentum", "less than 1",
+        method="linear", solver="gradient_descent", momentum=1),
+    fit("a robust mean of neighbours", "/fit/robust", **KNN, robust=3),
+    fit("a fit robust a hundred times", "/fit/robust", "20", **LP, n_neighbors=9, robust=100),
+    prediction("weights of gradient descent", "/include", "least_squares", include=["neighbors"],
+               fit={"method": "linear", "solver": "gradient_descent"}),
+    # Descents.
+    descent("a descent on two datasets", "", "both", dataset=XY),
+    descent("a start of two features", "/starts", "2 features", starts=[[1, 2]]),
+    descent("no start", "/starts", "at least one", starts=[]),
+    descent("a start that is a text", "/starts/0", '"x"', starts=["x"]),
+    descent("a rate of 0", "/rate", "greater than 0", rate=0),
+    descent("an unknown decay", "/decay", "'exponential'", decay="linear"),
+    descent("no steps", "/max_steps", "at least 1", max_steps=0),
+    descent("too many steps", "/max_steps", "send at most 2,499",
+            starts=[15] * 1000, max_steps=2500),
+    descent("bounds for another number of features", "/bounds/low", "one for each",
+            bounds={"low": [1, 2]}),
+    descent("bounds that cross", "/bounds/low/0", "exchange", bounds={"low": [5], "high": [1]}),
+    descent("bounds that are a list", "/bounds", "must be an object", bounds=[1, 2]),
+    descent("a line search with momentum", "/momentum", "a momentum of 0",
+            line_search=True, momentum=0.5),
+    descent("an unknown target", "/target", "accel", target="speed"),
+    descent("a descent on steps", "/fit/weights", '"distance"', fit=KNN),
+    descent("a descent on a robust fit", "/fit/robust", "robust 0",
+            fit={**LP, "n_neighbors": 9, "robust": 1}),
+    descent("a descent that may take too long", "/timeout_s", "max_timeout_s", timeout_s=1e6),
+    descent("a descent with queries", "/queries", "starts", queries=[1]),
+    Bad("a descent in an unknown dataset", "/minimize", '{"dataset_id": "nope", "starts": [1]}',
+        404),
+    Bad("CSV to descend on", "/minimize", "x\n1\n", 415, None, "application/json", CSV),
+    # Searches.
+    tuning("a search without rows", "", "neither"),
+    tuning("a search over two datasets", "", "both", dataset_id="motorcycle", dataset=XY),
+    tuning("a search over too few rows", "/dataset", "at least 10", dataset=XY),
+    tuning("a search for no time", "/budget_s", "0.1", dataset_id="motorcycle", budget_s=0),
+    tuning("a search for a day", "/budget_s", "3600", dataset_id="motorcycle", budget_s=86400),
+    tuning("a search with a fit", "/fit", "fit", dataset_id="motorcycle", fit=KNN),
+    Bad("a search in an unknown dataset", "/tune", '{"dataset_id": "nope"}', 404),
     # Media types.
     Bad("an unknown media type", "/datasets", "<x/>", 415, None, "application/json", "text/xml"),
     Bad("no media type", "/predict", "{}", 415, None, "send application/json", ""),

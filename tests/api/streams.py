@@ -41,8 +41,9 @@ def read_answer(content: bytes) -> dict[str, Any]:
     table = pa.ipc.open_stream(content).read_all()
     document: dict[str, Any] = json.loads(table.schema.metadata[b"nearfit"])
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    items = columns.pop("diagnostics", None)
-    if items is not None:
-        for name in items[0]:
-            document["diagnostics"][name] = [item[name] for item in items]
+    for within in ("diagnostics", "interval", "quantiles"):
+        items = columns.pop(within, None)
+        if items is not None:
+            for name in items[0]:
+                document[within][name] = [item[name] for item in items]
     return document | columns

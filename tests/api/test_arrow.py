@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.api.problems import pointers, problem
@@ -116,6 +116,7 @@ METHODS: list[dict[str, Any]] = [
     {"method": "kriging", "length_scale": 0.5},
     {"method": "auto"},
 ]
+WITHOUT_SLOPE = METHODS[:2] + METHODS[3:4]
 
 
 @settings(max_examples=60)
@@ -124,7 +125,16 @@ METHODS: list[dict[str, Any]] = [
     m=st.integers(1, 9),
     t=st.integers(1, 3),
     fit=st.sampled_from(METHODS),
-    include=st.sampled_from([[], ["neighbors"], ["diagnostics"], ["neighbors", "diagnostics"]]),
+    include=st.sampled_from(
+        [
+            [],
+            ["neighbors"],
+            ["diagnostics"],
+            ["neighbors", "diagnostics"],
+            ["std", "interval", "diagnostics"],
+            ["slope", "gradient", "quantiles", "interval"],
+        ]
+    ),
     by_name=st.booleans(),
     compression=st.sampled_from([None, "lz4", "zstd"]),
     batch_rows=st.integers(1, 9),
@@ -143,6 +153,7 @@ def test_arrow_and_json_give_the_same_bits_both_ways(
     drawn = np.random.default_rng(seed)
     x, y, q = drawn.random((20, 2)), drawn.random((20, t)), 3 * drawn.random((m, 2)) - 1
     fields = {"dataset": {"x": x.tolist(), "y": y.tolist()}, "fit": fit, "include": include}
+    assume("slope" not in include or fit not in WITHOUT_SLOPE)
     wanted = api.post("/predict", json=fields | {"queries": q.tolist()}).json()
     wanted.get("diagnostics", {}).pop("plan", None)  # may tell of other requests
     columns = {"x2": q[:, 1], "x1": q[:, 0]} if by_name else {"queries": matrix(q)}

@@ -32,7 +32,15 @@ words = st.sampled_from(["gaussian", "tricube", "laplacian", "uniform", "distanc
 fits = st.fixed_dictionaries(
     {
         "method": st.sampled_from(
-            ["knn", "nadaraya_watson", "local_linear", "local_polynomial", "kriging", "auto"]
+            [
+                "knn",
+                "nadaraya_watson",
+                "local_linear",
+                "local_polynomial",
+                "kriging",
+                "linear",
+                "auto",
+            ]
         )
     },
     optional={
@@ -44,6 +52,10 @@ fits = st.fixed_dictionaries(
         "ridge": small,
         "alpha": small,
         "length_scale": small,
+        "robust": small,
+        "solver": st.sampled_from(["least_squares", "gradient_descent"]) | anything,
+        "rate": small,
+        "max_steps": small,
         "metric": st.sampled_from(["euclidean", "standardized", {"scale": [1]}]) | anything,
     },
 )
@@ -55,6 +67,24 @@ requests = st.fixed_dictionaries(
         "dataset": datasets | anything,
         "fit": fits | anything,
         "include": st.lists(st.sampled_from(["neighbors", "diagnostics"])) | anything,
+        "timeout_s": small | anything,
+    },
+)
+descents = st.fixed_dictionaries(
+    {"starts": arrays, "max_steps": st.sampled_from([1, 5, 20])},
+    optional={
+        "dataset_id": st.just("motorcycle") | anything,
+        "dataset": datasets | anything,
+        "fit": fits | anything,
+        "target": st.sampled_from(["accel", "y", "y1"]) | anything,
+        "ascent": st.booleans() | anything,
+        "rate": small | anything,
+        "decay": st.sampled_from(["constant", "exponential", "inverse", "step"]) | anything,
+        "decay_rate": small | anything,
+        "momentum": st.sampled_from([0, 0.9]) | anything,
+        "tolerance": small | anything,
+        "bounds": st.fixed_dictionaries({}, optional={"low": arrays, "high": arrays}) | anything,
+        "line_search": st.booleans() | anything,
         "timeout_s": small | anything,
     },
 )
@@ -75,8 +105,8 @@ def lengths(most: float) -> st.SearchStrategy[float]:
 any_length = st.sampled_from([1e-150, 1e150]) | lengths(150) | lengths(3)
 counts = st.integers(1, 4)
 reaches = st.one_of(
-    st.fixed_dictionaries({"bandwidth": any_length}),
-    st.fixed_dictionaries({"n_neighbors": counts}),
+    st.fixed_dictionaries({"bandwidth": any_length}, optional={"robust": st.integers(0, 2)}),
+    st.fixed_dictionaries({"n_neighbors": counts}, optional={"robust": st.integers(0, 2)}),
 )
 kernels = st.sampled_from([str(kernel) for kernel in Kernel])
 penalties = st.sampled_from([0, 1e-9, 1, 1e150])
@@ -92,7 +122,7 @@ right_polynomials = st.fixed_dictionaries(
     {
         "method": st.just("local_polynomial"),
         "kernel": kernels,
-        "degree": st.integers(0, 2),
+        "degree": st.integers(0, 3),
         "ridge": penalties,
     }
 )
@@ -105,9 +135,14 @@ right_kriging = st.fixed_dictionaries(
         "n_neighbors": st.none() | counts,
     }
 )
+right_linear = st.fixed_dictionaries(
+    {"method": st.just("linear"), "solver": st.just("gradient_descent")},
+    optional={"max_steps": st.integers(1, 200)},
+) | st.just({"method": "linear"})
 right_fits = st.one_of(
     right_knn,
     right_kriging,
+    right_linear,
     st.builds(operator.or_, right_smoothers | right_polynomials, reaches),
 )
 
@@ -128,6 +163,22 @@ def right_requests(draw: st.DrawFn) -> dict[str, Any]:
         "fit": draw(right_fits)
         | {"metric": draw(metrics | st.fixed_dictionaries({"scale": scales}))},
         "include": draw(st.sampled_from([[], ["neighbors"], ["diagnostics"]])),
+    }
+
+
+@st.composite
+def right_descents(draw: st.DrawFn) -> dict[str, Any]:
+    request = draw(right_requests())
+    names = [f"y{c + 1}" for c in range(len(request["dataset"]["y"][0]))]
+    return {
+        "dataset": request["dataset"] | {"target_names": names},
+        "starts": request["queries"],
+        "fit": request["fit"],
+        "target": draw(st.sampled_from(names)),
+        "rate": draw(st.sampled_from([0.1, 1e-150, 1e150])),
+        "momentum": draw(st.sampled_from([0, 0.5])),
+        "max_steps": draw(st.integers(1, 10)),
+        "ascent": draw(st.booleans()),
     }
 
 
@@ -170,6 +221,13 @@ def test_an_estimate_is_missing_only_without_support(
     api: httpx.Client, request: dict[str, Any]
 ) -> None:
     check(api.post("/predict", json=request))
+
+
+@MANY
+@given(request=descents | right_descents())
+def test_any_descent_is_answered(api: httpx.Client, request: dict[str, Any]) -> None:
+    headers = {"Content-Type": "application/json"}
+    check(api.post("/minimize", content=json.dumps(request), headers=headers))
 
 
 @MANY

@@ -79,6 +79,9 @@ def test_the_operations_are_those_of_the_contract() -> None:
         "append_rows": "POST /datasets/{dataset_id}/rows",
         "delete_dataset": "DELETE /datasets/{dataset_id}",
         "create_prediction": "POST /predict",
+        "minimize": "POST /minimize",
+        "create_score": "POST /score",
+        "get_relevance": "GET /datasets/{dataset_id}/relevance",
         "tune": "POST /tune",
         "list_jobs": "GET /jobs",
         "get_job": "GET /jobs/{job_id}",
@@ -88,7 +91,7 @@ def test_the_operations_are_those_of_the_contract() -> None:
         "get_limits": "GET /limits",
     }
     tags = [tag["name"] for tag in DOCUMENT["tags"]]
-    assert tags == ["datasets", "predictions", "tuning", "service"]
+    assert tags == ["datasets", "predictions", "optimization", "scores", "tuning", "service"]
 
 
 @pytest.mark.parametrize("case", OPERATIONS, ids=named)
@@ -98,7 +101,7 @@ def test_each_operation_is_documented(case: tuple[str, str, dict[str, Any]]) -> 
     assert operation["description"].endswith(".")
     assert len(operation["tags"]) == 1
     if method == "POST":
-        formats = {JSON} if path == "/tune" else {JSON, ARROW}
+        formats = {JSON} if path in ("/minimize", "/score", "/tune") else {JSON, ARROW}
         assert operation["requestBody"]["content"].keys() >= formats
         json_body = operation["requestBody"]["content"][JSON]
         assert json_body["examples"]
@@ -156,7 +159,7 @@ def test_each_example_runs_as_it_stands(
     successes = [int(status) for status in operation["responses"] if int(status) < 300]
     assert answer.status_code == (201 if 201 in successes else 200), answer.text
     if path == "/predict":
-        assert None not in answer.json()["mean"]
+        assert None not in answer.json().get("label", answer.json().get("mean"))
 
 
 def test_each_operation_without_a_body_runs_as_it_stands(fresh: httpx.Client) -> None:
@@ -179,6 +182,7 @@ def test_the_examples_of_answers_are_what_the_service_answers(fresh: httpx.Clien
     described = fresh.get("/datasets/motorcycle").json()
     answers = {
         "/datasets/{dataset_id}": described,
+        "/datasets/{dataset_id}/relevance": fresh.get("/datasets/motorcycle/relevance").json(),
         "/datasets": fresh.get("/datasets").json(),
         "/livez": fresh.get("/livez").json(),
         "/limits": fresh.get("/limits").json(),
@@ -187,6 +191,11 @@ def test_the_examples_of_answers_are_what_the_service_answers(fresh: httpx.Clien
     for path, answer in answers.items():
         shown = DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]
         assert_same_form(shown["example"], answer, path)
+    for path, name in (("/score", "leave_one_out"), ("/minimize", "bounds")):
+        body = DOCUMENT["paths"][path]["post"]["requestBody"]["content"][JSON]
+        answer = fresh.post(path, json=body["examples"][name]["value"]).json()
+        shown = DOCUMENT["paths"][path]["post"]["responses"]["200"]["content"]
+        assert_same_form(shown[JSON]["example"], answer, path)
     request = {
         "dataset_id": "motorcycle",
         "queries": [[15.0], [25.0], [35.0]],

@@ -110,6 +110,120 @@ def test_diagnostics_have_one_number_a_query(api: httpx.Client) -> None:
     assert found["plan"]["reasons"]
 
 
+EXTRAS = {"std", "std_observation", "noise", "interval", "slope", "slope_std", "gradient"}
+EXTRAS |= {"quantiles"}
+
+
+def test_only_what_is_asked_for_is_there(api: httpx.Client) -> None:
+    plain = ask(api, dataset_id="motorcycle", queries=[15, 25])
+    assert not EXTRAS & set(plain)
+    for include, fields in {
+        ("std",): {"std", "std_observation", "noise"},
+        ("interval",): {"interval"},
+        ("slope",): {"slope", "slope_std", "noise"},
+        ("gradient",): {"gradient"},
+        ("quantiles",): {"quantiles"},
+        ("std", "interval", "slope", "gradient", "quantiles"): EXTRAS,
+    }.items():
+        answer = ask(api, dataset_id="motorcycle", queries=[15, 25], include=include)
+        assert EXTRAS & set(answer) == fields
+        assert {name: answer[name] for name in plain} == plain
+
+
+def test_intervals_hold_the_estimate_and_widen_with_the_level(api: httpx.Client) -> None:
+    request = {"dataset_id": "motorcycle", "queries": [15, 25, 500], "include": ["interval"]}
+    widths = {}
+    for kind in ("confidence", "prediction", "conformal", "jackknife_plus"):
+        for level in (0.5, 0.9):
+            answer = ask(api, **request, interval_kind=kind, level=level)
+            found = answer["interval"]
+            assert (found["kind"], found["level"]) == (kind, level)
+            assert found["distance_rank"][2] == 1
+            lower, upper = np.array(found["lower"]), np.array(found["upper"])
+            assert (lower < answer["mean"]).all()
+            assert (upper > answer["mean"]).all()
+            widths[kind, level] = upper - lower
+        assert (widths[kind, 0.5] < widths[kind, 0.9]).all()
+    assert (widths["confidence", 0.9] < widths["prediction", 0.9]).all()
+    default = ask(api, **request)["interval"]
+    assert (default["kind"], default["level"]) == ("conformal", 0.9)
+
+
+def test_several_targets_each_have_their_own(api: httpx.Client) -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.random((40, 3)), rng.normal(size=(40, 2))
+    fit = {"method": "local_linear", "n_neighbors": 30}
+    include = ["std", "interval", "slope", "gradient", "quantiles"]
+    q = rng.random((5, 3)).tolist()
+    both = ask(api, dataset={"x": x.tolist(), "y": y.tolist()}, queries=q, fit=fit, include=include)
+    assert np.shape(both["slope"]) == np.shape(both["gradient"]) == (5, 2, 3)
+    assert np.shape(both["quantiles"]["values"]) == (5, 3, 2)
+    for c in range(2):
+        one = ask(
+            api,
+            dataset={"x": x.tolist(), "y": y[:, c].tolist()},
+            queries=q,
+            fit=fit,
+            include=include,
+        )
+        for name in ("mean", "std", "std_observation", "slope", "slope_std", "gradient"):
+            got = np.array(both[name])[:, c]
+            np.testing.assert_allclose(got, one[name], rtol=1e-12, err_msg=name)
+        for name in ("lower", "upper"):
+            got = np.array(both["interval"][name])[:, c]
+            np.testing.assert_allclose(got, one["interval"][name], rtol=1e-12, err_msg=name)
+        values = np.array(both["quantiles"]["values"])[:, :, c]
+        assert values.tolist() == one["quantiles"]["values"]
+
+
+def test_the_gradient_is_the_difference_of_two_predictions(api: httpx.Client) -> None:
+    step = 1e-4
+    for fit in (
+        {"method": "local_linear", "n_neighbors": 40, "metric": "standardized"},
+        {"method": "nadaraya_watson", "bandwidth": 3},
+        {"method": "kriging", "length_scale": 5, "alpha": 0.3, "kernel": "matern52"},
+    ):
+        request: dict[str, Any] = {"dataset_id": "motorcycle", "fit": fit}
+        at = ask(api, **request, queries=[15, 25], include=["gradient"])["gradient"]
+        ends = ask(api, **request, queries=[15 - step, 15 + step, 25 - step, 25 + step])["mean"]
+        for i in range(2):
+            slope = (ends[2 * i + 1] - ends[2 * i]) / (2 * step)
+            assert math.isclose(at[i][0], slope, rel_tol=1e-6)
+
+
+def test_the_leverage_is_the_sum_of_the_squared_weights(api: httpx.Client) -> None:
+    request = {"queries": [0.6, 99], "fit": {"method": "nadaraya_watson", "bandwidth": 1,
+               "kernel": "tricube"}}  # fmt: skip
+    answer = ask(api, dataset=ROWS, **request, include=["neighbors", "diagnostics", "std"])
+    for found, std in zip(answer["neighbors"], answer["std"], strict=True):
+        leverage = sum(weight**2 for weight in found["weights"])
+        assert math.isclose(found["leverage"], leverage, rel_tol=1e-12)
+        if std is not None:
+            scale = answer["noise"]["residual_scale"][0]
+            assert math.isclose(std, scale * math.sqrt(leverage), rel_tol=1e-12)
+    assert answer["std"][1] is None
+    assert answer["diagnostics"]["ridge"] == [0, 0]
+
+
+def test_what_nothing_bounds_is_null_and_an_issue(api: httpx.Client) -> None:
+    fit = {"method": "knn", "n_neighbors": 2}
+    answer = ask(api, dataset=ROWS, queries=[1], fit=fit, include=["interval"])
+    assert answer["interval"]["lower"] == answer["interval"]["upper"] == [None]
+    assert [issue["status"] for issue in answer["issues"]] == ["unbounded"]
+    fit = {"method": "knn", "n_neighbors": 1}
+    answer = ask(api, dataset=ROWS, queries=[1], fit=fit, include=["std"])
+    assert answer["std"] == answer["noise"]["residual_scale"] == [None]
+    assert [issue["status"] for issue in answer["issues"]] == ["undetermined"]
+
+
+def test_quantiles_of_nearest_rows(api: httpx.Client) -> None:
+    fit = {"method": "knn", "n_neighbors": 3}
+    answer = ask(
+        api, dataset=ROWS, queries=[2], fit=fit, include=["quantiles"], quantiles=[0.2, 0.5, 0.8]
+    )
+    assert answer["quantiles"] == {"levels": [0.2, 0.5, 0.8], "values": [[1, 4, 9]]}
+
+
 def test_kriging_over_all_rows_reports_its_solver(api: httpx.Client) -> None:
     answer = ask(api, dataset=ROWS, queries=[1], fit={"method": "kriging", "alpha": 0.1})
     assert answer["solver"]["relative_residual"] < 1e-10

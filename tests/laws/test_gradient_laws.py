@@ -9,7 +9,7 @@ from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 from service.domain.prediction import Status
-from service.estimators.fits import Fit, Kriging
+from service.estimators.fits import Fit, Kriging, Linear
 from service.estimators.gradients import check_has_gradient, gradient
 from tests import naive, strategies
 from tests.predicting import Predict
@@ -41,6 +41,8 @@ def differences(predict: Predict, sample: Sample, fit: Fit, step: float) -> Floa
 
 
 def coefficients(sample: Sample, fit: Fit) -> Floats | None:
+    if isinstance(fit, Linear):
+        return naive.plane(sample.x, sample.y)[1:]
     if not isinstance(fit, Kriging) or fit.n_neighbors is not None:
         return None
     c, x = naive.COVARIANCES[fit.kernel], sample.x

@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from service.domain.arrays import Floats
 from service.domain.kernels import Covariance, Kernel
 from service.domain.prediction import Prediction, Status
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from tests import naive, strategies
 from tests.predicting import Predict
 from tests.strategies import Sample
@@ -47,6 +47,8 @@ def obvious(sample: Sample, fit: Fit, q: Floats) -> Floats | None:
             return naive.knn(x, y, q, fit.n_neighbors, fit.weights)
         case Kriging():
             return naive.kriging(x, y, q, fit.kernel, fit.length_scale, fit.alpha, fit.n_neighbors)
+        case Linear():
+            return naive.linear(x, y, q)
         case NadarayaWatson() | LocalPolynomial():
             degree = fit.degree if isinstance(fit, LocalPolynomial) else 0
             return naive.local_polynomial(

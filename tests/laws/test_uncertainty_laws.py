@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.engine.portions import SerialBlocks
-from service.estimators.fits import Fit, Kriging
+from service.estimators.fits import Fit, Kriging, Linear
 from service.estimators.uncertainty import (
     ResidualVariance,
     residual_variance,
@@ -22,13 +22,13 @@ from tests.strategies import Sample, knns, samples, smoothers
 
 
 def noise_of(sample: Sample, fit: Fit) -> ResidualVariance:
-    assert not isinstance(fit, Kriging)
+    assert not isinstance(fit, Kriging | Linear)
     rows = NativeBackend().load(sample.x, sample.y)
     return residual_variance(rows, fit, None, SerialBlocks(time.monotonic() + 60))
 
 
 def norms_of(sample: Sample, fit: Fit) -> Floats:
-    assert not isinstance(fit, Kriging)
+    assert not isinstance(fit, Kriging | Linear)
     return squared_norms(NativeBackend().load(sample.x, sample.y), fit, sample.q)
 
 
@@ -45,7 +45,7 @@ def test_no_prediction_is_surer_than_the_mean_of_all_rows(
 @given(st.data(), samples())
 def test_the_same_noise_at_all_rows_factors_out(data: st.DataObject, sample: Sample) -> None:
     fit = data.draw(st.one_of(knns(len(sample.x)), smoothers(len(sample.x))))
-    assert not isinstance(fit, Kriging)
+    assert not isinstance(fit, Kriging | Linear)
     rows = NativeBackend().load(sample.x, sample.y)
     variance = variance_under(rows, fit, sample.q, np.full(sample.y.shape, 0.25))
     expected = 0.25 * norms_of(sample, fit)[:, None] * np.ones(sample.y.shape[1])

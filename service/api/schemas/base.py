@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from service.domain.arrays import Floats
+from service.domain.labels import Labels
 
 Item = TypeVar("Item")
 
@@ -37,22 +38,22 @@ class AnswerModel(BaseModel):
 
 
 class _ArrayAs:
-    """Marks a field that holds an array and is a list of `json_type` in JSON."""
+    """Marks a field that holds an array, or classes, and is a list of `json_type` in JSON."""
 
-    def __init__(self, json_type: Any) -> None:
+    def __init__(self, json_type: Any, *kinds: type) -> None:
         self._json_type = json_type
+        self._kinds = (np.ndarray, *kinds)
 
     def __get_pydantic_core_schema__(self, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.json_or_python_schema(
             json_schema=handler.generate_schema(self._json_type),
-            python_schema=core_schema.no_info_plain_validator_function(_checked_array),
+            python_schema=core_schema.no_info_plain_validator_function(self._checked),
         )
 
-
-def _checked_array(value: Any) -> NDArray[Any]:
-    if not isinstance(value, np.ndarray):
-        raise PydanticCustomError("array_of_numbers", "It must be a list of numbers")
-    return value
+    def _checked(self, value: Any) -> Any:
+        if not isinstance(value, self._kinds):
+            raise PydanticCustomError("array_of_numbers", "It must be a list of numbers")
+        return value
 
 
 def _whole(value: Any) -> Any:
@@ -62,8 +63,13 @@ def _whole(value: Any) -> Any:
 
 Whole = BeforeValidator(_whole)
 Numbers = Annotated[Floats, _ArrayAs(list[float] | list[list[float]])]
+Targets = Annotated[
+    Floats | Labels,
+    _ArrayAs(list[float | None] | list[str | None] | list[list[float | None]], Labels),
+]
 Estimates = Annotated[Floats, _ArrayAs(list[float | None] | list[list[float | None]])]
 Column = Annotated[Floats, _ArrayAs(list[float | None])]
+Vectors = Annotated[Floats, _ArrayAs(list[list[float | None]] | list[list[list[float | None]]])]
 Indices = Annotated[NDArray[np.int64], _ArrayAs(list[int])]
 
 

@@ -1,14 +1,15 @@
 """Datasets, in and out."""
 
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import AnswerModel, Numbers, RequestModel
+from service.api.schemas.base import AnswerModel, Numbers, RequestModel, Targets
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import FieldFault, InvalidInput
+from service.domain.labels import Labels, check_number_of_classes, whole_labels
 from service.engine.limits import Limits, check_columns
 
 X_DESCRIPTION = (
@@ -17,15 +18,23 @@ X_DESCRIPTION = (
 )
 Y_DESCRIPTION = (
     "The targets: a list of n numbers, or n lists of t numbers for several. Finite, in any unit; "
-    "predictions come in it."
+    "predictions come in it. Or a list of n texts, the classes of a classification. A row of which "
+    "a target is null is left out, and counted in `dropped_rows`."
 )
+TASK_DESCRIPTION = (
+    "`regression` predicts numbers, `classification` the probability of each class. Default: "
+    "classification where y is texts, else regression; so it is needed for classes that are whole "
+    "numbers only."
+)
+
+TaskName: TypeAlias = Literal["regression", "classification"]
 
 
 class RowsUpload(RequestModel):
     """Rows for a dataset that is there already; names and their order stay as they are."""
 
     x: Numbers = Field(description=X_DESCRIPTION)
-    y: Numbers = Field(description=Y_DESCRIPTION)
+    y: Targets = Field(description=Y_DESCRIPTION)
 
 
 class InlineDataset(RowsUpload):
@@ -37,6 +46,7 @@ class InlineDataset(RowsUpload):
     target_names: list[str] | None = Field(
         None, description="One name a target, all different. Default: y, or y1, y2, …"
     )
+    task: TaskName | None = Field(None, description=TASK_DESCRIPTION)
 
     def to_domain(self, limits: Limits, *, parent: str = "", name: str | None = None) -> Dataset:
         """Return the dataset, checked.
@@ -54,6 +64,7 @@ class InlineDataset(RowsUpload):
                 feature_names=_names(self.feature_names),
                 target_names=_names(self.target_names),
                 name=name,
+                task=self.task,
             )
         except InvalidInput as error:
             faults = (FieldFault(parent + fault.pointer, fault.detail) for fault in error.faults)
@@ -79,6 +90,7 @@ class UploadQuery(BaseModel):
         "last column.",
     )
     name: str | None = Field(None, description="CSV and Arrow: a label for people.")
+    task: TaskName | None = Field(None, description=f"CSV and Arrow: {TASK_DESCRIPTION}")
 
 
 class PageQuery(BaseModel):
@@ -92,14 +104,27 @@ class PageQuery(BaseModel):
 
 def checked_dataset(
     x: Floats,
-    y: Floats,
+    y: Floats | Labels,
     limits: Limits,
     *,
     feature_names: tuple[str, ...] | None,
     target_names: tuple[str, ...] | None,
     name: str | None,
+    task: TaskName | None,
 ) -> Dataset:
-    """Return the dataset of these arrays, within the limits of the service."""
+    """Return the dataset of these arrays, within the limits of the service.
+
+    Raises:
+        InvalidInput: As `make_dataset` does, or y does not fit the task.
+    """
+    if isinstance(y, Labels) and task == "regression":
+        raise InvalidInput.at(
+            "/task", "The task is regression, and y is texts; send numbers, or leave out task."
+        )
+    if not isinstance(y, Labels) and task == "classification":
+        y = whole_labels(y, "/y", limits.max_targets)
+    if isinstance(y, Labels):
+        check_number_of_classes(len(y.names), "/y", limits.max_targets)
     # To make a dataset of ten million columns, each with a name, takes gigabytes: so they are
     # counted before.
     check_columns(limits, features=_width(x), targets=_width(y))
@@ -116,11 +141,21 @@ class ColumnSummary(AnswerModel):
     standard_deviation: float = Field(description="With n - 1 in the denominator.")
 
 
+class ClassSummary(AnswerModel):
+    """How frequent one class is."""
+
+    label: str | int
+    rows: int = Field(description="How many rows are of it.")
+
+
 class DatasetSummary(AnswerModel):
     """The columns of a dataset."""
 
     features: list[ColumnSummary]
-    targets: list[ColumnSummary]
+    targets: list[ColumnSummary] = Field(description="Empty where the target is classes.")
+    classes: list[ClassSummary] | None = Field(
+        None, description="In the order of probabilities; only where the target is classes."
+    )
 
 
 class DatasetItem(AnswerModel):
@@ -134,6 +169,10 @@ class DatasetItem(AnswerModel):
     targets: int
     feature_names: list[str]
     target_names: list[str]
+    task: TaskName = Field(description="`classification` where the target is classes.")
+    dropped_rows: int = Field(
+        description="How many rows were sent of which a target was missing; they are left out."
+    )
     bytes: int = Field(description="Bytes that its arrays hold in memory.")
     digest: str = Field(description="sha256 of the content: the rows and the names of columns.")
 
@@ -183,8 +222,16 @@ class DatasetPage(AnswerModel):
 
 def summarize(dataset: Dataset) -> DatasetSummary:
     """Return what each column holds; O(n d) time."""
+    features = _column_summaries(dataset.x, dataset.feature_names)
+    if dataset.classes is not None:
+        counts = dataset.y.sum(axis=0)
+        classes = [
+            ClassSummary(label=label, rows=int(count))
+            for label, count in zip(dataset.classes, counts, strict=True)
+        ]
+        return DatasetSummary(features=features, targets=[], classes=classes)
     return DatasetSummary(
-        features=_column_summaries(dataset.x, dataset.feature_names),
+        features=features,
         targets=_column_summaries(dataset.y, dataset.target_names),
     )
 
@@ -211,9 +258,11 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "version": dataset.version,
         "rows": dataset.n_rows,
         "features": dataset.n_features,
-        "targets": dataset.n_targets,
+        "targets": len(dataset.target_columns),
         "feature_names": list(dataset.feature_names),
-        "target_names": list(dataset.target_names),
+        "target_names": list(dataset.target_columns),
+        "task": "regression" if dataset.classes is None else "classification",
+        "dropped_rows": dataset.dropped_rows,
         "bytes": dataset.nbytes,
         "digest": dataset.digest,
     }
@@ -223,5 +272,7 @@ def _names(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _width(values: Floats) -> int:
+def _width(values: Floats | Labels) -> int:
+    if isinstance(values, Labels):
+        return len(values.names)
     return values.shape[1] if values.ndim == 2 else 1

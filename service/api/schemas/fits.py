@@ -1,4 +1,7 @@
-"""The `fit` of a request and of an answer: a union on `method`, in scikit-learn's words."""
+"""The `fit` of a request and of an answer: a union on `method`, in scikit-learn's words.
+
+Over 300 lines: the members of one union, which share their fields and are read side by side.
+"""
 
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -13,6 +16,8 @@ from service.estimators.fits import (
     Fit,
     Knn,
     Kriging,
+    Learned,
+    Linear,
     LocalPolynomial,
     Metric,
     NadarayaWatson,
@@ -25,6 +30,12 @@ CovarianceName: TypeAlias = Annotated[Covariance, Field(strict=False)]
 # The square of a length must be a normal double: 1e-308 to 1.8e308.
 Length: TypeAlias = Annotated[float, Field(ge=1e-150, le=1e150)]
 Count: TypeAlias = Annotated[int, Field(ge=1, le=2**31 - 1), Whole]
+
+MOST_WEIGHINGS = 20
+"""Of a robust fit, each as dear as predictions at all rows; the weights hardly move after a few."""
+
+DESCENT_FIELDS = {"rate", "momentum", "tolerance", "max_steps"}
+"""Of linear regression by gradient descent only."""
 
 
 class ScaleMetric(RequestModel):
@@ -66,14 +77,16 @@ def _metric_kind(value: Any) -> str:
 
 
 MetricField: TypeAlias = Annotated[
-    Annotated[Literal["euclidean", "standardized"], Tag("name")]
+    Annotated[Literal["euclidean", "standardized", "learned"], Tag("name")]
     | Annotated[ScaleMetric, Tag("scale")]
     | Annotated[MatrixMetric, Tag("matrix")],
     Discriminator(_metric_kind),
     Field(
         description="How distances are measured: `euclidean` in data units, `standardized` with "
         "each feature over its standard deviation, `{'scale': [...]}` with each feature over a "
-        "number of yours, or `{'matrix': [[...]]}` after a linear map."
+        "number of yours, `{'matrix': [[...]]}` after a linear map, or `learned` as in the best "
+        "fit that tuning has found for this version of the dataset (`standardized` until it has "
+        "found one); the answer has the scale or matrix itself."
     ),
 ]
 
@@ -95,6 +108,8 @@ class _Method(RequestModel):
                 return tuple(scale)
             case MatrixMetric(matrix=matrix):
                 return tuple(tuple(row) for row in matrix)
+            case "learned":
+                return "standardized"  # until it is resolved, see `Learned`
             case name:
                 return name
 
@@ -114,6 +129,13 @@ class _Smoother(_Method):
         description="Let the bandwidth at each query be the distance to its k-th nearest row. "
         "Send this or `bandwidth`.",
         examples=[20],
+    )
+    robust: Annotated[int, Field(ge=0, le=MOST_WEIGHINGS), Whole] = Field(
+        0,
+        description="How often the rows are weighed down by their residuals, by Tukey's bisquare, "
+        "and fitted again, so that outliers do not pull: 0 for never; 3 is usual. A robust fit "
+        "has a mean and diagnostics only.",
+        examples=[3],
     )
 
     @model_validator(mode="after")
@@ -158,7 +180,9 @@ class NadarayaWatsonFit(_Smoother):
 
     def to_domain(self) -> NadarayaWatson:
         """Return the fit in the domain's form."""
-        return NadarayaWatson(self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric)
+        return NadarayaWatson(
+            self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric, self.robust
+        )
 
 
 class _LocalRegression(_Smoother):
@@ -180,8 +204,8 @@ class LocalPolynomialFit(_LocalRegression):
     model_config = ConfigDict(title="LocalPolynomialFit")
 
     method: Literal["local_polynomial"]
-    degree: Annotated[int, Field(ge=0, le=2), Whole] = Field(
-        1, description="0: locally constant, 1: linear, 2: quadratic with all products."
+    degree: Annotated[int, Field(ge=0, le=3), Whole] = Field(
+        1, description="0: locally constant, 1: linear, 2: quadratic, 3: cubic, with all products."
     )
 
     def to_domain(self) -> LocalPolynomial:
@@ -193,6 +217,7 @@ class LocalPolynomialFit(_LocalRegression):
             self.n_neighbors,
             self.ridge,
             self.domain_metric,
+            self.robust,
         )
 
 
@@ -212,6 +237,7 @@ class LocalLinearFit(_LocalRegression):
             self.n_neighbors,
             self.ridge,
             self.domain_metric,
+            self.robust,
         )
 
 
@@ -259,29 +285,96 @@ class KrigingFit(_Method):
         )
 
 
+class LinearFit(_Method):
+    """Linear regression: one plane through all rows."""
+
+    model_config = ConfigDict(title="LinearFit")
+
+    method: Literal["linear"]
+    solver: Literal["least_squares", "gradient_descent"] = Field(
+        "least_squares",
+        description="`least_squares`: by orthogonal factors, without the normal equations. "
+        "`gradient_descent`: step by step down the mean squared residual; the answer has its "
+        "history under `solver`.",
+    )
+    rate: float | None = Field(
+        None,
+        gt=0,
+        le=1e150,
+        description="Of gradient descent, for features and targets in units of their standard "
+        "deviations. null for the largest that is safe.",
+    )
+    momentum: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Of gradient descent: the share of the last step that is taken again; null for "
+        "Nesterov's acceleration.",
+    )
+    tolerance: float = Field(
+        1e-12,
+        ge=0,
+        lt=1,
+        description="Gradient descent ends when no entry of the gradient is larger than this times "
+        "the largest at the start.",
+    )
+    max_steps: Annotated[int, Field(ge=1, le=100_000), Whole] = Field(
+        10_000, description="Of gradient descent, from 1 to 100,000."
+    )
+
+    @model_validator(mode="after")
+    def _descends(self) -> "LinearFit":
+        given = sorted(DESCENT_FIELDS & self.model_fields_set)
+        if self.solver == "least_squares" and given:
+            raise PydanticCustomError(
+                "no_descent",
+                "The fit has {given}, which least_squares has no use for; leave it out, or send "
+                "the solver gradient_descent",
+                {"given": " and ".join(given)},
+            )
+        return self
+
+    def to_domain(self) -> Linear:
+        """Return the fit in the domain's form."""
+        return Linear(
+            self.solver,
+            self.rate,
+            self.momentum,
+            self.tolerance,
+            self.max_steps,
+            self.domain_metric,
+        )
+
+
 class AutoFit(RequestModel):
     """Let the service choose; the answer names the fit that was used."""
 
     method: Literal["auto"]
 
-    def to_domain(self) -> Auto:
-        """Return the fit in the domain's form."""
-        return Auto()
-
 
 FitField: TypeAlias = Annotated[
-    KnnFit | NadarayaWatsonFit | LocalPolynomialFit | LocalLinearFit | KrigingFit | AutoFit,
+    KnnFit
+    | NadarayaWatsonFit
+    | LocalPolynomialFit
+    | LocalLinearFit
+    | KrigingFit
+    | LinearFit
+    | AutoFit,
     Field(discriminator="method"),
 ]
 
 ResolvedFit: TypeAlias = Annotated[
-    KnnFit | NadarayaWatsonFit | LocalPolynomialFit | KrigingFit, Field(discriminator="method")
+    KnnFit | NadarayaWatsonFit | LocalPolynomialFit | KrigingFit | LinearFit,
+    Field(discriminator="method"),
 ]
 
 
 def fit_to_domain(fit: FitField | None) -> AnyFit:
     """Return the fit in the domain's form; none asks for `auto`."""
-    return Auto() if fit is None else fit.to_domain()
+    if fit is None or isinstance(fit, AutoFit):
+        return Auto()
+    found = fit.to_domain()
+    return Learned(found) if fit.metric == "learned" else found
 
 
 def fit_from_domain(fit: Fit) -> ResolvedFit:
@@ -315,6 +408,11 @@ def fit_from_domain(fit: Fit) -> ResolvedFit:
                 mean=fit.mean,
                 metric=metric,
             )
+        case Linear():
+            descent = {name: getattr(fit, name) for name in DESCENT_FIELDS}
+            if fit.solver == "least_squares":
+                descent = {}
+            return LinearFit(method="linear", solver=fit.solver, metric=metric, **descent)
 
 
 def _metric_from_domain(metric: Metric) -> MetricField:
@@ -328,7 +426,11 @@ def _metric_from_domain(metric: Metric) -> MetricField:
 
 
 def _reach(fit: NadarayaWatson | LocalPolynomial) -> dict[str, Any]:
-    """Return the one of bandwidth and n_neighbors that the fit has, so that it alone is written."""
+    """Return the one of bandwidth and n_neighbors that the fit has, so that it alone is written.
+
+    Also `robust`, where it is not 0.
+    """
+    reach: dict[str, Any] = {"n_neighbors": fit.n_neighbors}
     if fit.bandwidth is not None:
-        return {"bandwidth": fit.bandwidth}
-    return {"n_neighbors": fit.n_neighbors}
+        reach = {"bandwidth": fit.bandwidth}
+    return {**reach, "robust": fit.robust} if fit.robust else reach

@@ -1,10 +1,10 @@
-"""Predictions, in and out."""
+"""What a prediction is answered with."""
 
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+import numpy as np
+from pydantic import Field
 
 from service.api.schemas.base import (
     AnswerModel,
@@ -12,74 +12,26 @@ from service.api.schemas.base import (
     Estimates,
     Indices,
     Items,
-    Numbers,
-    RequestModel,
+    Vectors,
 )
-from service.api.schemas.datasets import InlineDataset
-from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
-from service.domain.errors import InvalidInput
-from service.domain.prediction import Diagnostics, Issue, Neighbors, SolveReport, Status
-from service.engine.commands import Answer, PredictCommand
-from service.engine.limits import Limits
-
-
-class PredictionRequest(RequestModel):
-    """Query points, the rows to look at, and how."""
-
-    dataset_id: str | None = Field(
-        None, description="An uploaded dataset. Send this or `dataset`.", examples=["motorcycle"]
-    )
-    dataset: InlineDataset | None = Field(
-        None, description="Rows for this request alone. Send this or `dataset_id`."
-    )
-    queries: Numbers = Field(
-        description="Where to predict: m lists of d numbers, or a flat list of m numbers for one "
-        "feature. Finite, in the units and the order of the dataset's features."
-    )
-    fit: FitField | None = Field(None, description="How to predict. Default: `auto`.")
-    include: list[Literal["neighbors", "diagnostics"]] = Field(
-        default_factory=list,
-        description="`neighbors`: the rows behind each estimate, with distances and the signed "
-        "weights that reproduce it. `diagnostics`: rows in support, bandwidth and degree of each "
-        "estimate, and how it was computed.",
-        examples=[["neighbors"]],
-    )
-    timeout_s: float | None = Field(
-        None,
-        gt=0,
-        description="Seconds that the prediction may take. Default and cap are in /limits.",
-        examples=[10],
-    )
-
-    @model_validator(mode="after")
-    def _one_dataset(self) -> "PredictionRequest":
-        if (self.dataset_id is None) == (self.dataset is None):
-            found = "neither dataset_id nor dataset" if self.dataset is None else "both"
-            raise PydanticCustomError(
-                "not_one_dataset",
-                "The request has {found}; send dataset_id for an uploaded dataset, or dataset "
-                "with x and y",
-                {"found": found},
-            )
-        return self
-
-    def to_domain(self, limits: Limits) -> PredictCommand:
-        """Return what the engine is asked for."""
-        if self.timeout_s is not None and self.timeout_s > limits.max_timeout_s:
-            raise InvalidInput.at(
-                "/timeout_s",
-                f"timeout_s is {self.timeout_s:g}, and the limit is {limits.max_timeout_s:g} "
-                "seconds (max_timeout_s in /limits); ask for less, or for fewer queries.",
-            )
-        inline = self.dataset
-        return PredictCommand(
-            queries=self.queries,
-            dataset_id=self.dataset_id,
-            dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
-            fit=fit_to_domain(self.fit),
-            include=frozenset(self.include),
-            timeout_s=self.timeout_s,
-        )
+from service.api.schemas.classes import Label, class_fields, issues_of_no_class
+from service.api.schemas.extras import (
+    IntervalItem,
+    NoiseItem,
+    QuantilesItem,
+    extras_of,
+    of_targets,
+)
+from service.api.schemas.fits import ResolvedFit, fit_from_domain
+from service.domain.labels import Class
+from service.domain.prediction import (
+    Diagnostics,
+    Issue,
+    Neighbors,
+    SolveReport,
+    Status,
+)
+from service.engine.commands import Answer, ChosenBy
 
 
 class IssueItem(AnswerModel):
@@ -101,10 +53,15 @@ class NeighborList(AnswerModel):
     rows: list[int] = Field(description="Positions in the dataset, from 0, in upload order.")
     distances: list[float] = Field(description="In the fit's metric.")
     weights: list[float] = Field(description="Signed; the estimate is the sum of weight times y.")
+    leverage: float = Field(
+        description="The sum of the squared weights: the variance of the estimate where the noise "
+        "has the variance 1."
+    )
 
 
 def neighbor_lists(found: Neighbors) -> Items[NeighborList]:
     """Return one list a query, each made when it is written."""
+    leverage = found.leverage
 
     def stretch(start: int, stop: int) -> list[Any]:
         offsets = found.offsets[start : stop + 1].tolist()
@@ -113,8 +70,9 @@ def neighbor_lists(found: Neighbors) -> Items[NeighborList]:
                 "rows": found.rows[low:high],
                 "distances": found.distances[low:high],
                 "weights": found.weights[low:high],
+                "leverage": float(leverage[query]),
             }
-            for low, high in pairwise(offsets)
+            for query, (low, high) in enumerate(pairwise(offsets), start)
         ]
 
     m = len(found.offsets) - 1
@@ -146,6 +104,9 @@ class DiagnosticsItem(AnswerModel):
     degree: Indices = Field(
         description="Degree of the polynomial used; -1 where no row carries weight."
     )
+    ridge: Column = Field(
+        description="The ridge on the slopes of that polynomial; 0 where it has none."
+    )
 
     @classmethod
     def from_domain(cls, answer: Answer, found: Diagnostics) -> "DiagnosticsItem":
@@ -164,28 +125,40 @@ class DiagnosticsItem(AnswerModel):
             effective_rows=found.effective_rows,
             bandwidth=found.bandwidth,
             degree=found.degree,
+            ridge=np.where(found.degree > 0, getattr(answer.fit, "ridge", 0.0), 0.0),
         )
 
 
 class SolverItem(AnswerModel):
-    """How the linear system of a kriging fit over all rows was solved."""
+    """How the system of all rows was solved: that of kriging, or of linear regression."""
 
-    method: str = Field(description="`cholesky`, `low_rank` or `conjugate_gradient`.")
+    method: str = Field(
+        description="`cholesky`, `low_rank` or `conjugate_gradient` of kriging; `gradient_descent` "
+        "of linear regression."
+    )
     iterations: int
     relative_residual: float = Field(
         description="Of the true residual, computed anew from the solution; for `low_rank` it may "
-        "be a proven bound of it from above."
+        "be a proven bound of it from above. For `gradient_descent`, the largest entry of the "
+        "gradient over that at the start."
     )
     jitter: float = Field(description="Added to alpha to make the system solvable; 0 as a rule.")
+    loss_history: list[Column] | None = Field(
+        None,
+        description="Only of `gradient_descent`: for each target, the mean squared residual at "
+        "each step, the first that of the mean.",
+    )
 
     @classmethod
     def from_domain(cls, solve: SolveReport) -> "SolverItem":
         """Return the report as it is written."""
+        losses = [np.array(history) for history in solve.loss_history]
         return cls(
             method=solve.method,
             iterations=solve.iterations,
             relative_residual=solve.relative_residual,
             jitter=solve.jitter,
+            **({"loss_history": losses} if losses else {}),
         )
 
 
@@ -195,36 +168,88 @@ class PredictionResponse(AnswerModel):
     dataset_id: str | None = Field(description="null for an inline dataset.")
     dataset_version: int
     fit: ResolvedFit = Field(description="The fit that was used, with every choice made.")
-    mean: Estimates = Field(
+    chosen_by: ChosenBy | None = Field(
+        None,
+        description="Only where no fit was sent, or `auto`: `rule`, until the search for the best "
+        "fit that an upload begins has compared all methods; then `search`.",
+    )
+    mean: Estimates | None = Field(
+        None,
         description="One estimate a query, or one list of t a query for t > 1 targets, in the "
-        "unit of y. null where no row carries weight."
+        "unit of y. null where no row carries weight. Not where the target is classes.",
+    )
+    probabilities: Estimates | None = Field(
+        None,
+        description="Only where the target is classes: one list a query, of the probability of "
+        "each class, from the weights that a mean would have. Where a local line goes below 0, it "
+        "is cut there and all are divided by their sum. null where no row carries weight.",
+    )
+    label: Items[Label] | None = Field(
+        None, description="With `probabilities`: the likeliest class at each query."
+    )
+    classes: list[Class] | None = Field(
+        None, description="With `probabilities`: the classes in their order."
     )
     target_names: list[str]
     issues: list[IssueItem] = Field(description="What should be known about single estimates.")
-    solver: SolverItem | None = Field(None, description="Only for kriging over all rows.")
+    solver: SolverItem | None = Field(
+        None,
+        description="Only for kriging over all rows, and linear regression by gradient descent.",
+    )
     neighbors: Items[NeighborList] | None = Field(
         None, description="One a query; only where asked for."
     )
     diagnostics: DiagnosticsItem | None = Field(None, description="Only where asked for.")
+    std: Estimates | None = Field(
+        None,
+        description="Standard deviation of each estimate: what noise alone makes of it. For "
+        "kriging, of the latent surface. null where it cannot be told.",
+    )
+    std_observation: Estimates | None = Field(
+        None, description="Of a new observation about the estimate; with `std`."
+    )
+    noise: NoiseItem | None = Field(
+        None, description="With `std`, `slope`, and intervals that rest on them."
+    )
+    interval: IntervalItem | None = Field(None, description="Only where asked for.")
+    slope: Vectors | None = Field(
+        None,
+        description="Slope of the local model at each query, in data units: an estimate of the "
+        "slope of the truth. One list of d numbers a query, or t such lists for t > 1 targets.",
+    )
+    slope_std: Vectors | None = Field(None, description="Its standard errors; with `slope`.")
+    gradient: Vectors | None = Field(
+        None,
+        description="The exact gradient of the fitted surface at each query, in data units; as "
+        "`slope`. Only where asked for.",
+    )
+    quantiles: QuantilesItem | None = Field(None, description="Only where asked for.")
 
     @classmethod
     def from_domain(cls, answer: Answer) -> "PredictionResponse":
         """Return the answer as it is written."""
         dataset, prediction = answer.dataset, answer.prediction
         optional: dict[str, Any] = {}
+        if answer.chosen_by is not None:
+            optional["chosen_by"] = answer.chosen_by
         if prediction.solve is not None:
             optional["solver"] = SolverItem.from_domain(prediction.solve)
         if prediction.neighbors is not None:
             optional["neighbors"] = neighbor_lists(prediction.neighbors)
         if prediction.diagnostics is not None:
             optional["diagnostics"] = DiagnosticsItem.from_domain(answer, prediction.diagnostics)
-        mean = prediction.mean
+        optional.update(extras_of(prediction))
+        issues = prediction.issues
+        if dataset.classes is None:
+            optional["mean"] = of_targets(prediction.mean)
+        else:
+            optional.update(class_fields(dataset.classes, prediction))
+            issues += issues_of_no_class(prediction)
         return cls(
             dataset_id=dataset.id or None,
             dataset_version=dataset.version,
             fit=fit_from_domain(answer.fit),
-            mean=mean.ravel() if dataset.n_targets == 1 else mean,
-            target_names=list(dataset.target_names),
-            issues=[IssueItem.from_domain(issue) for issue in prediction.issues],
+            target_names=list(dataset.target_columns),
+            issues=[IssueItem.from_domain(issue) for issue in issues],
             **optional,
         )

@@ -1,20 +1,43 @@
 """Searches for the best fit, in and out."""
 
 import math
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field, model_validator
+import numpy as np
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from service.api.schemas.base import AnswerModel, RequestModel
 from service.api.schemas.datasets import InlineDataset
-from service.api.schemas.fits import ResolvedFit, fit_from_domain
+from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
+from service.domain.arrays import Rows
+from service.domain.errors import InvalidInput
 from service.engine.commands import TuneCommand
 from service.engine.jobs import JobState, TuningJob
 from service.engine.limits import Limits
-from service.estimators.judging import Score
+from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.judging import Score, Step
+from service.estimators.selection import AnySelector
 
 DEFAULT_BUDGET_S = 10.0
+
+METHODS: Final[Mapping[str, type[Fit]]] = {
+    "knn": Knn,
+    "nadaraya_watson": NadarayaWatson,
+    "local_polynomial": LocalPolynomial,
+    "kriging": Kriging,
+}
+MethodName: TypeAlias = Literal["knn", "nadaraya_watson", "local_polynomial", "kriging"]
+
+
+def _checked_label(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise PydanticCustomError("label", "A label must be a string or a whole number")
+    return value
+
+
+Label: TypeAlias = Annotated[str | int, BeforeValidator(_checked_label)]
 
 
 class TuningRequest(RequestModel):
@@ -34,6 +57,35 @@ class TuningRequest(RequestModel):
         "search ends earlier where it has nothing left to try.",
         examples=[5],
     )
+    selector: AnySelector = Field(
+        "search",
+        description="`search` compares all methods by leave-one-out. The others choose the reach "
+        "of `fit`, its bandwidth or its n_neighbors: `cv_ls` by the squared leave-one-out errors, "
+        "`gcv` by generalised cross-validation, `aicc` by the corrected information criterion, "
+        "`dpill` by a plug-in formula for a local line with the gaussian kernel in one feature.",
+    )
+    fit: FitField | None = Field(
+        None,
+        description="The nadaraya_watson, local_polynomial or local_linear fit whose reach a "
+        "selector chooses: the one of bandwidth and n_neighbors that it has, whatever its value. "
+        "Not for `search`.",
+        examples=[{"method": "local_linear", "kernel": "gaussian", "bandwidth": 1.0}],
+    )
+    groups: list[Label] | None = Field(
+        None,
+        description="A label for each row, strings or whole numbers, two different ones at least: "
+        "rows of one label are left out together, as those of one place, time or patient should "
+        "be. For `search` and `cv_ls`.",
+        min_length=1,
+        examples=[["north", "north", "south"]],
+    )
+    methods: list[MethodName] | None = Field(
+        None,
+        description="The methods that `search` compares; without it, all of them. The metric is "
+        "learned by local_polynomial and kriging: without both it stays the standardized one.",
+        min_length=1,
+        examples=[["knn", "local_polynomial"]],
+    )
 
     @model_validator(mode="after")
     def _one_dataset(self) -> "TuningRequest":
@@ -48,13 +100,50 @@ class TuningRequest(RequestModel):
         return self
 
     def to_domain(self, limits: Limits) -> TuneCommand:
-        """Return what the engine is asked for."""
+        """Return what the engine is asked for.
+
+        Raises:
+            InvalidInput: A field does not go with the selector.
+        """
+        self._check_selector()
         inline = self.dataset
         return TuneCommand(
             budget_s=self.budget_s,
             dataset_id=self.dataset_id,
             dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
+            selector=self.selector,
+            fit=None if self.fit is None else fit_to_domain(self.fit),
+            groups=None if self.groups is None else _numbered(self.groups),
+            methods=None if self.methods is None else frozenset(METHODS[m] for m in self.methods),
         )
+
+    def _check_selector(self) -> None:
+        if self.selector == "search":
+            if self.fit is not None:
+                raise InvalidInput.at(
+                    "/fit",
+                    "The request has a fit, but the selector 'search' chooses one: leave fit out, "
+                    "or send the selector cv_ls, gcv, aicc or dpill to choose its reach.",
+                )
+            return
+        if self.fit is None:
+            raise InvalidInput.at(
+                "/fit",
+                f"The selector '{self.selector}' chooses the reach of a fit, and there is none: "
+                'send one, such as {"method": "local_linear", "bandwidth": 1}.',
+            )
+        if self.methods is not None:
+            raise InvalidInput.at(
+                "/methods",
+                f"methods are what 'search' compares, but the selector is '{self.selector}': leave "
+                "methods out.",
+            )
+        if self.groups is not None and self.selector != "cv_ls":
+            raise InvalidInput.at(
+                "/groups",
+                f"The selector '{self.selector}' leaves no row out, and knows no groups: leave "
+                "groups out, or send the selector cv_ls.",
+            )
 
 
 class ScoreItem(AnswerModel):
@@ -62,21 +151,38 @@ class ScoreItem(AnswerModel):
 
     fit: ResolvedFit = Field(description="Ready to be sent to /predict.")
     error: float | None = Field(
-        description="Leave-one-out error in standard deviations of y, over all targets: 1 is the "
-        "error of the mean. null where some row had no prediction."
+        description="Leave-one-out error in standard deviations of y, over all targets, or for "
+        "classes the log-loss over that of their frequencies: 1 is the error of the mean. null "
+        "where some row had no prediction."
     )
     rmse: list[float | None] = Field(
         description="Root of the mean squared leave-one-out residual of each target, in its unit."
     )
     rows: int = Field(description="How many rows were left out, one at a time.")
-    step: Literal["grid", "slopes", "metric", "refinement"] = Field(
-        description="Where in the search it was found."
-    )
+    step: Step = Field(description="Where in the search it was found.")
     elapsed_s: float = Field(description="Seconds from the start of the search.")
+    criterion: float | None = Field(
+        None,
+        description="What the selector minimises, where it is not the error: cv_ls and gcv in the "
+        "squared unit of y, aicc without one. null where some row had no prediction.",
+    )
+    accuracy: float | None = Field(
+        None,
+        description="Only where the target is classes: the share of rows whose likeliest class is "
+        "the true one.",
+    )
+    log_loss: float | None = Field(
+        None, description="With `accuracy`: the mean of -log of the true class's probability."
+    )
 
     @classmethod
     def from_domain(cls, score: Score) -> "ScoreItem":
         """Return the score as it is written."""
+        fields: dict[str, Any] = {}
+        if score.classified is not None:
+            fields.update(vars(score.classified))
+        if score.criterion is not None:
+            fields["criterion"] = _finite(score.criterion)
         return cls(
             fit=fit_from_domain(score.fit),
             error=_finite(score.error),
@@ -84,6 +190,7 @@ class ScoreItem(AnswerModel):
             rows=score.rows,
             step=score.step,
             elapsed_s=round(score.elapsed_s, 3),
+            **fields,
         )
 
 
@@ -147,6 +254,12 @@ class JobPage(AnswerModel):
     def from_domain(cls, jobs: list[TuningJob]) -> "JobPage":
         """Return the jobs as they are written."""
         return cls(jobs=[TuningJobItem.from_domain(job) for job in jobs])
+
+
+def _numbered(labels: list[str | int]) -> Rows:
+    """Return the labels as numbers from 0, in the order in which they first appear."""
+    numbers: dict[str | int, int] = {}
+    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
 
 
 def _finite(value: float) -> float | None:

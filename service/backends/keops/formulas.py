@@ -104,9 +104,13 @@ def formula_set(device: Device) -> tuple[Formula, ...]:
 
 
 def widest(device: Device, degree: int | None) -> int:
-    """Return the largest number of features served, for moments of the degree or without any."""
-    limit = {None: math.inf, 0: math.inf, 1: WIDEST_LINEAR, 2: WIDEST_QUADRATIC}[degree]
-    return max(d for d in DIMENSIONS[device] if d <= limit)
+    """Return the largest number of features served, for moments of the degree or without any.
+
+    0 for degree 3, which has no formula: even one feature would be 20 sums of up to 6th powers.
+    """
+    limits = {None: math.inf, 0: math.inf, 1: WIDEST_LINEAR, 2: WIDEST_QUADRATIC}
+    limit = limits.get(degree, 0.0)
+    return max((d for d in DIMENSIONS[device] if d <= limit), default=0)
 
 
 def served(
@@ -126,6 +130,8 @@ def served(
     """
     if d > widest(device, None):
         return False, f"d = {d} is above {widest(device, None)}, the widest formula compiled"
+    if widest(device, degree) == 0:
+        return False, f"no formula of degree {degree} is compiled"
     if d > widest(device, degree):
         return False, (
             f"d = {d} is above {widest(device, degree)}, the widest formula of degree {degree} "

@@ -29,15 +29,26 @@ Weigher: TypeAlias = Callable[..., tuple[int, float, float, float]]
 
 @njit(nogil=True, cache=True)
 def _fill_monomials(
-    x: Floats, start: int, size: int, center: Floats, query: int, inverse: float, phi: Floats
+    x: Floats,
+    start: int,
+    size: int,
+    center: Floats,
+    query: int,
+    inverse: float,
+    weights: Floats,
+    phi: Floats,
 ) -> None:
-    """Fill in z = (x - c) / h of `size` rows, (d, block)."""
+    """Fill in z = (x - c) / h of `size` rows, (d, block); 0 for those without weight.
+
+    Their products could be infinite, and 0 times that is no number.
+    """
     use_widest_vectors()
     first = np.uintp(start)
     for j in range(x.shape[0]):
         middle = center[query, j]
         for i in range(size):
-            phi[j, i] = (x[j, first + np.uintp(i)] - middle) * inverse
+            z = (x[j, first + np.uintp(i)] - middle) * inverse
+            phi[j, i] = z if weights[i] > 0.0 else 0.0
 
 
 @njit(nogil=True, cache=True)
@@ -180,7 +191,7 @@ def gaussian_moments(  # noqa: C901  (the loops of one walk)
                     weight_sq[query] += sums[2]
                     rhs[query, 0, 0] += sums[3]
                     if degree > 0:
-                        _fill_monomials(x, start, size, center, query, 1.0 / h, phi)
+                        _fill_monomials(x, start, size, center, query, 1.0 / h, weights, phi)
                     if p + y.shape[0] > 2:
                         add_slopes(
                             phi, y, start, weights, weighted, size, d, degree, query, gram, rhs

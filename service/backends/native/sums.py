@@ -97,8 +97,8 @@ def _totals(weights: Floats, size: int) -> tuple[int, float, float]:
 
 
 @njit(nogil=True, cache=True)
-def _fill_products(phi: Floats, d: int, size: int) -> None:
-    """Fill the monomials of degree 2 from those of degree 1."""
+def _fill_products(phi: Floats, d: int, degree: int, size: int) -> None:
+    """Fill the monomials of degrees 2 and 3 from those of degree 1."""
     use_widest_vectors()
     column = d
     for a in range(d):
@@ -106,6 +106,16 @@ def _fill_products(phi: Floats, d: int, size: int) -> None:
             for i in range(size):
                 phi[column, i] = phi[a, i] * phi[b, i]
             column += 1
+    if degree < 3:
+        return
+    square = d  # the column of the product of a and b
+    for a in range(d):
+        for b in range(a, d):
+            for c in range(b, d):
+                for i in range(size):
+                    phi[column, i] = phi[square, i] * phi[c, i]
+                column += 1
+            square += 1
 
 
 @njit(nogil=True, cache=True)
@@ -132,7 +142,7 @@ def add_slopes(
         weighted: Room for a column, (block,).
         size: How many rows of the block are used.
         d: Number of features.
-        degree: 0, 1 or 2.
+        degree: 0, 1, 2 or 3.
         query: The query in the arrays that follow.
         gram: Σ w φφᵀ, (m, p, p); the upper triangle is filled.
         rhs: Σ w φyᵀ, (m, p, t).
@@ -140,7 +150,7 @@ def add_slopes(
     use_widest_vectors()
     p, t = rhs.shape[1:]
     if degree > 1:
-        _fill_products(phi, d, size)
+        _fill_products(phi, d, degree, size)
     for b in range(1, p):
         gram[query, 0, b] += _dot(weights, phi, b - 1, 0, size)
     for c in range(1, t):

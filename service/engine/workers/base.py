@@ -1,14 +1,19 @@
 """Where a prediction is computed."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
-from service.backends.base import Search
+from service.backends.base import Backend, Search
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset
-from service.domain.prediction import Prediction
+from service.domain.prediction import MEAN_ALONE, Prediction, Wanted
 from service.engine.plan import Plan
+from service.engine.prepared import Prepared
+from service.estimators.blocks import Blocks
 from service.estimators.fits import Fit, Metric
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,16 +26,14 @@ class Task:
         fit: Resolved and checked against the dataset.
         q: Queries, (m, d), finite, C-contiguous.
         plan: How to compute it.
-        neighbor_limit: Fill `Prediction.neighbors`, at most so many in all; None: do not.
-        wants_diagnostics: Fill `Prediction.diagnostics`.
+        wanted: What to fill of the prediction beside the mean.
     """
 
     dataset: Dataset
     fit: Fit
     q: Floats
     plan: Plan
-    neighbor_limit: int | None = None
-    wants_diagnostics: bool = False
+    wanted: Wanted = MEAN_ALONE
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,3 +108,17 @@ class Worker(Protocol):
 
     async def close(self) -> None:
         """End the worker and all that belongs to it; safe to call twice."""
+
+
+class LocalWorker(Worker, Protocol):
+    """A worker in this process, which also does other work on rows than predictions."""
+
+    async def run(self, work: Callable[[Backend, Prepared, Blocks], T], deadline: float) -> T:
+        """Return what the work gives, on the backend, with what is prepared, block by block.
+
+        It takes turns with the tasks under way. Ends as `predict` does: in time, and when the
+        caller has gone, at the next look at the clock.
+
+        Raises:
+            DeadlineExceeded, NotReady: As `predict` does.
+        """

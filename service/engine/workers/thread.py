@@ -14,11 +14,12 @@ from service.domain.dataset import Dataset
 from service.domain.errors import NearfitError, NotReady
 from service.engine.plan import FIRST_BLOCK
 from service.engine.portions import Portions, SerialBlocks, too_late
-from service.engine.prepared import Lease, NotPrepared, OnlyKept, PreparedCache
+from service.engine.prepared import Lease, NotPrepared, OnlyKept, Prepared, PreparedCache
 from service.engine.task import RowsPart, prepared_rows, run_task, solution_part
 from service.engine.workers.base import Computed, Task
 from service.engine.workers.priority import work_last, yield_to_the_event_loop
-from service.estimators.fits import Kriging, Metric
+from service.estimators.blocks import Blocks
+from service.estimators.fits import Metric
 
 T = TypeVar("T")
 
@@ -177,19 +178,35 @@ class ThreadWorker:
 
         While compiled code still loads, it waits for that, within its deadline.
         """
+
+        def work(backend: Backend, prepared: Prepared, blocks: Blocks) -> Computed:
+            started = time.monotonic()
+            prediction = run_task(task, backend, prepared, blocks)
+            return Computed(prediction, time.monotonic() - started)
+
+        return await self._run(work, deadline, lambda: self._lane(task))
+
+    async def run(self, work: Callable[[Backend, Prepared, Blocks], T], deadline: float) -> T:
+        """Return what the work gives, computed like a long task; see `workers.base.LocalWorker`."""
+        return await self._run(work, deadline, lambda: self._long)
+
+    async def _run(
+        self,
+        work: Callable[[Backend, Prepared, Blocks], T],
+        deadline: float,
+        lane: Callable[[], ThreadPoolExecutor],
+    ) -> T:
         given_up = threading.Event()
         prepared = self._cache.lease()
 
-        def work() -> Computed:
-            started = time.monotonic()
+        def run() -> T:
             blocks = ThreadBlocks(self._blocks, self._cores, deadline, given_up.is_set)
-            prediction = run_task(task, self._backend, prepared, blocks)
-            return Computed(prediction, time.monotonic() - started)
+            return work(self._backend, prepared, blocks)
 
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self._until_warm()
-                return await asyncio.wrap_future(self._lane(task).submit(work))
+                return await asyncio.wrap_future(lane().submit(run))
         except TimeoutError:
             raise too_late() from None
         except RuntimeError as closed:
@@ -209,7 +226,7 @@ class ThreadWorker:
 
     def _lane(self, task: Task) -> ThreadPoolExecutor:
         seconds = len(task.q) * task.plan.query_s
-        if isinstance(task.fit, Kriging):
+        if task.plan.solve_s > 0:
             part = solution_part(task.fit, task.plan, self._backend)
             if self._cache.kept(task.dataset, part) is None:
                 seconds += task.plan.solve_s

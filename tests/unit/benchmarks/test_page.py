@@ -1,8 +1,10 @@
 import re
 from pathlib import Path
 
+import pytest
+
 from benchmarks import __main__ as all_benchmarks
-from benchmarks.page import BLOCK, PAGE, rendered
+from benchmarks.page import BLOCK, PAGES, rendered
 from benchmarks.records import Comparison, Record, Samples, Target, read_records
 
 FOLDER = Path(all_benchmarks.__file__).parent
@@ -16,14 +18,16 @@ RECORD = Record(
 )
 
 
-def test_the_page_shows_what_the_results_say() -> None:
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_page_shows_what_the_results_say(page: Path) -> None:
     """After a run: `python -m benchmarks.page`."""
-    text = PAGE.read_text("utf-8")
+    text = page.read_text("utf-8")
     assert text == rendered(text, read_records())
 
 
 def test_every_result_has_its_place_on_the_page() -> None:
-    patterns = [found[3] for found in BLOCK.finditer(PAGE.read_text("utf-8")) if found[3]]
+    texts = [page.read_text("utf-8") for page in PAGES]
+    patterns = [found[3] for text in texts for found in BLOCK.finditer(text) if found[3]]
     for name in read_records():
         assert any(Path(name).match(pattern) for pattern in patterns), name
 

@@ -16,7 +16,7 @@ from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import DeadlineExceeded, InvalidInput, NotReady
-from service.domain.prediction import Prediction
+from service.domain.prediction import Prediction, Wanted
 from service.engine.batches import Lines, merged, split
 from service.engine.batching import Batcher
 from service.engine.workers.base import Computed, Task
@@ -227,11 +227,14 @@ def test_other_fits_versions_and_rows_sent_along_are_not_joined() -> None:
     async def scenario() -> None:
         worker = GatedWorker()
         batcher = Batcher(worker, 1000)
-        listing = replace(task(0.1), neighbor_limit=10)
+        listing = replace(task(0.1), wanted=Wanted(neighbor_limit=10))
         others = [
             task(0.1, fit=Knn(4)),
             task(0.1, dataset=STORED.appended(X, Y)),
-            replace(task(0.1), wants_diagnostics=True),
+            replace(task(0.1), wanted=Wanted(diagnostics=True)),
+            replace(task(0.1), wanted=Wanted(std=True)),
+            replace(task(0.1), wanted=Wanted(interval="conformal", level=0.8)),
+            replace(task(0.1), wanted=Wanted(interval="conformal", level=0.9)),
             *[listing] * 2,
             *[task(0.1, dataset=make_dataset(X, Y))] * 2,
         ]
@@ -239,10 +242,31 @@ def test_other_fits_versions_and_rows_sent_along_are_not_joined() -> None:
             asyncio.ensure_future(batcher.predict(one, soon())) for one in (task(0.1), *others)
         ]
         await settled()
-        assert worker.rows == [1] * 8
+        assert worker.rows == [1] * 11
         worker.gate.set()
         await asyncio.gather(*answers)
-        assert worker.rows == [1] * 8
+        assert worker.rows == [1] * 11
+
+    run(scenario)
+
+
+def test_requests_that_want_the_same_intervals_are_computed_together() -> None:
+    async def scenario() -> None:
+        worker = GatedWorker()
+        batcher = Batcher(worker, 1000)
+        wanted = Wanted(std=True, interval="conformal", level=0.8)
+        asked = [replace(task(i / 10), wanted=wanted) for i in range(5)]
+        answers = [asyncio.ensure_future(batcher.predict(one, soon())) for one in asked]
+        await settled()
+        worker.gate.set()
+        for one, answer in zip(asked, await asyncio.gather(*answers), strict=True):
+            expected = predict_here(one, NativeBackend()).intervals
+            got = answer.prediction.intervals
+            assert got is not None
+            assert expected is not None
+            assert_array_equal(got.upper, expected.upper)
+            assert_array_equal(got.rank, expected.rank)
+        assert worker.rows == [1, 4]
 
     run(scenario)
 

@@ -38,6 +38,7 @@ def with_engine(
             DatasetStore(bounds.memory_budget_bytes),
             {"native": native},
             bounds,
+            native=native,
             tuner=Tuner(NativeBackend()),
         )
         await engine.start()

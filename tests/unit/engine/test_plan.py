@@ -10,7 +10,7 @@ from service.backends.base import Search
 from service.backends.keops.formulas import Device
 from service.domain.kernels import Kernel
 from service.engine.plan import BLOCK_BYTES, MAX_BLOCK, NOTHING_FORCED, Forced, Plan, choose
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from service.estimators.kriging_system import Solver
 from service.settings import SEARCHES, SOLVERS
 
@@ -38,6 +38,7 @@ def plan(
         LocalPolynomial(2, n_neighbors=10),
         Kriging(),
         Kriging(n_neighbors=10),
+        Linear(),
     ],
 )
 def test_every_plan_has_a_block_and_reasons(fit: Fit, n: int, m: int) -> None:
@@ -110,10 +111,24 @@ def test_the_names_that_the_settings_take_are_those_of_the_planner() -> None:
 
 def test_keops_takes_what_its_formulas_serve_and_native_the_rest() -> None:
     assert plan(Knn(5), backend="keops").backend == "keops"
-    for fit, d in ((Knn(500), 3), (Knn(5), 40), (LocalPolynomial(2, n_neighbors=90), 8)):
+    for fit, d in (
+        (Knn(500), 3),
+        (Knn(5), 40),
+        (LocalPolynomial(2, n_neighbors=90), 8),
+        (LocalPolynomial(1, n_neighbors=9, robust=1), 3),
+        (Linear(), 3),
+    ):
         got = plan(fit, d=d, backend="keops")
         assert got.backend == "native"
         assert "KeOps does not serve" in got.reasons[0]
+
+
+def test_what_is_solved_once_a_fit_is_expected_to_take_its_time() -> None:
+    plain = plan(NadarayaWatson(n_neighbors=9))
+    weighed = plan(NadarayaWatson(n_neighbors=9, robust=3))
+    assert plain.solve_s == 0
+    assert weighed.solve_s >= 3 * 1000 * plain.query_s
+    assert plan(Linear("gradient_descent")).solve_s > plan(Linear()).solve_s > 0
 
 
 def test_a_graphics_card_finds_its_portions_by_the_clock() -> None:
@@ -123,3 +138,24 @@ def test_a_graphics_card_finds_its_portions_by_the_clock() -> None:
     assert on_card.block_size == on_cores.block_size == MAX_BLOCK
     assert on_card.first_block == MAX_BLOCK
     assert on_cores.first_block < 16
+
+
+def test_what_keops_has_no_formula_for_is_computed_natively() -> None:
+    def planned(*, has_extras: bool) -> Plan:
+        return choose(
+            Knn(5),
+            n=1000,
+            m=10,
+            d=3,
+            t=1,
+            backend="keops",
+            device="cpu",
+            cores=2,
+            has_extras=has_extras,
+        )
+
+    assert planned(has_extras=False).backend == "keops"
+    native = planned(has_extras=True)
+    assert native.backend == "native"
+    assert "only the native engine" in native.reasons[0]
+    assert native.search == plan(Knn(5)).search

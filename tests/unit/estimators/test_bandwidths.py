@@ -4,71 +4,15 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
-from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
-from service.domain.kernels import Kernel
-from service.estimators.bandwidths import Criterion, aicc, gcv, plug_in_bandwidth, select
-from service.estimators.fits import LocalPolynomial, NadarayaWatson, Smoother
-from tests import naive
+from service.estimators.bandwidths import aicc, gcv, plug_in_bandwidth
 
 
 def wave(n: int = 80, noise: float = 0.2, seed: int = 0) -> tuple[Floats, Floats]:
     rng = np.random.default_rng(seed)
     x = rng.random((n, 1))
     return x, np.sin(6 * x) + noise * rng.normal(size=(n, 1))
-
-
-def hat_matrix(x: Floats, kernel: str, degree: int, h: float) -> Floats:
-    """Return the predictions at the rows, one unit target at a time."""
-    unit = np.eye(len(x))
-    rows = [naive.local_polynomial(x, unit, q, kernel, degree, bandwidth=h) for q in x]
-    return np.array([row for row in rows if row is not None])
-
-
-def obvious(x: Floats, y: Floats, degree: int, h: float, criterion: Criterion) -> float:
-    hat = hat_matrix(x, "gaussian", degree, h)
-    residual, trace, n = (y - hat @ y)[:, 0], float(np.trace(hat)), len(x)
-    if criterion == "cv_ls":
-        return float(np.mean((residual / (1 - np.diag(hat))) ** 2))
-    if criterion == "gcv":
-        return float(n * np.sum(residual**2) / (n - trace) ** 2)
-    return float(np.log(np.mean(residual**2)) + 1 + 2 * (trace + 1) / (n - trace - 2))
-
-
-@pytest.mark.parametrize("criterion", ["cv_ls", "gcv", "aicc"])
-@pytest.mark.parametrize("degree", [0, 1])
-def test_the_curve_is_the_criterion_and_the_choice_its_least(
-    criterion: Criterion, degree: int
-) -> None:
-    x, y = wave()
-    fit: Smoother = (
-        LocalPolynomial(1, Kernel.GAUSSIAN, bandwidth=1.0)
-        if degree
-        else NadarayaWatson(Kernel.GAUSSIAN, bandwidth=1.0)
-    )
-    found = select(NativeBackend().load(x, y), fit, criterion, np.arange(80))
-    usable = [(h, score) for h, score in found.curve if h > 0.02]
-    for h, score in usable[::5]:
-        assert_allclose(score, obvious(x, y, degree, h, criterion), rtol=1e-6)
-    assert found.fit.bandwidth == min(found.curve, key=lambda point: point[1])[0]
-    assert 0.02 < found.fit.bandwidth < 0.2
-
-
-def test_a_number_of_neighbours_is_chosen_where_the_fit_has_one() -> None:
-    x, y = wave(200)
-    fit = LocalPolynomial(1, Kernel.TRICUBE, n_neighbors=5)
-    found = select(NativeBackend().load(x, y), fit, "cv_ls", np.arange(200))
-    assert found.fit.bandwidth is None
-    assert found.fit.n_neighbors is not None
-    assert 20 <= found.fit.n_neighbors <= 120
-    assert all(k == int(k) for k, _ in found.curve)
-
-
-def test_rows_at_one_place_have_no_bandwidth() -> None:
-    x, y = np.ones((5, 1)), np.arange(5.0)[:, None]
-    with pytest.raises(InvalidInput, match="one place"):
-        select(NativeBackend().load(x, y), NadarayaWatson(bandwidth=1.0), "gcv", np.arange(5))
 
 
 def test_no_freedom_left_is_worst() -> None:

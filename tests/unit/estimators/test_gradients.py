@@ -13,7 +13,7 @@ from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 from service.domain.prediction import Status
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from service.estimators.gradients import Gradient, gradient, slope
 from tests import naive
 from tests.predicting import make_task, predict_here
@@ -42,7 +42,9 @@ def mean_at(x: Floats, y: Floats, fit: Fit, q: Floats) -> Floats:
 
 
 def solved(x: Floats, y: Floats, fit: Fit) -> Floats | None:
-    """Return the coefficients of kriging over all rows, by NumPy."""
+    """Return the coefficients of kriging over all rows, or of linear regression, by NumPy."""
+    if isinstance(fit, Linear):
+        return naive.plane(x, y)[1:]
     if not isinstance(fit, Kriging) or fit.n_neighbors is not None:
         return None
     c = naive.COVARIANCES[fit.kernel]
@@ -58,6 +60,8 @@ def is_sharp(fit: Fit) -> bool:
     """Say whether the surface has a kink at every row."""
     if isinstance(fit, Knn):
         return True
+    if isinstance(fit, Linear):
+        return False
     return fit.kernel in (Kernel.TRIANGULAR, Covariance.LAPLACIAN, Covariance.MATERN32)
 
 
@@ -161,6 +165,11 @@ def test_kriging_over_the_nearest_rows(kernel: Covariance, d: int) -> None:
 @pytest.mark.parametrize("d", [1, 2, 3, 6])
 def test_the_mean_by_inverse_distance(d: int) -> None:
     check_against_differences(Knn(10, "distance"), d, tolerance=1e-6)
+
+
+@pytest.mark.parametrize("d", [1, 3, 6])
+def test_linear_regression(d: int) -> None:
+    check_against_differences(Linear(), d)
 
 
 def naive_line_gradient(x: Floats, y: Floats, q: Floats, h: float) -> Floats:

@@ -11,7 +11,7 @@ from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 from service.engine.portions import SerialBlocks
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from service.estimators.kriging_system import Solver, solve_system
 from service.estimators.leave_one_out import LeaveOneOut, leave_one_out
 from tests.predicting import make_task, predict_here
@@ -34,6 +34,7 @@ FITS: list[Fit] = [
     Knn(5),
     Knn(5, "distance"),
     *SMOOTHERS,
+    Linear(),
     *(
         Kriging(kernel, 0.5, 0.03, n_neighbors=12, mean=mean)
         for kernel in Covariance
@@ -48,8 +49,12 @@ def rows_of(d: int, n: int = 60, seed: int = 0) -> tuple[Floats, Floats]:
     return x, np.column_stack([np.sin(4 * x).sum(axis=1), rng.normal(size=n)])
 
 
+def unhurried() -> SerialBlocks:
+    return SerialBlocks(time.monotonic() + 60)
+
+
 def loo(x: Floats, y: Floats, fit: Fit, at: Rows) -> LeaveOneOut:
-    return leave_one_out(NativeBackend().load(x, y), fit, at)
+    return leave_one_out(NativeBackend().load(x, y), fit, at, blocks=unhurried())
 
 
 def predict_natively(x: Floats, y: Floats, fit: Fit, q: Floats) -> Floats:
@@ -178,6 +183,42 @@ def test_no_other_row_in_reach_is_no_number() -> None:
     assert_allclose(got.hat_diagonal[0], 1.0)
 
 
+def test_a_plane_without_the_row_that_decides_a_direction_is_fitted_anew() -> None:
+    x, y = rows_of(2)
+    # Only row 7 has the third feature, and the fourth is the sum of the first two.
+    x = np.column_stack([x, np.zeros(60), x.sum(axis=1)])
+    x[7, 2] = 1.0
+    at = np.arange(0, 60, 7)
+    got = loo(x, y, Linear(), at)
+    assert_allclose(got.prediction, refitted(x, y, Linear(), at), rtol=0, atol=1e-10)
+    assert_allclose(got.hat_diagonal[1], 1.0)
+
+
+def test_the_trace_of_a_plane_is_the_number_of_its_coefficients() -> None:
+    x, y = rows_of(4)
+    assert_allclose(loo(x, y, Linear(), np.arange(60)).hat_diagonal.sum(), 5.0)
+
+
+def test_a_plane_without_its_only_row_is_no_number() -> None:
+    x, y = rows_of(2, n=1)
+    assert np.isnan(loo(x, y, Linear(), np.arange(1)).prediction).all()
+
+
+@pytest.mark.parametrize(
+    ("fit", "pointer"),
+    [
+        (Linear("gradient_descent"), "/fit/solver"),
+        (NadarayaWatson(n_neighbors=9, robust=1), "/fit/robust"),
+        (LocalPolynomial(1, n_neighbors=9, robust=3), "/fit/robust"),
+    ],
+    ids=str,
+)
+def test_fits_without_weights_of_rows_are_refused(fit: Fit, pointer: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        loo(*rows_of(1), fit, np.arange(5))
+    assert [fault.pointer for fault in refused.value.faults] == [pointer]
+
+
 def test_as_many_neighbours_as_rows_are_refused() -> None:
     x, y = rows_of(1, n=5)
     with pytest.raises(InvalidInput, match="only 4 are left"):
@@ -202,7 +243,7 @@ def test_with_groups_it_is_the_fit_without_the_group(fit: Fit) -> None:
     x, y = rows_of(2)
     x[1::3] = x[::3] + 0.01
     at = np.arange(0, 60, 7)
-    got = leave_one_out(NativeBackend().load(x, y), fit, at, groups=GROUPS)
+    got = leave_one_out(NativeBackend().load(x, y), fit, at, groups=GROUPS, blocks=unhurried())
     assert_allclose(got.prediction, without_group(x, y, fit, at), rtol=0, atol=1e-10)
 
 

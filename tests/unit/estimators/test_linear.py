@@ -11,7 +11,16 @@ from service.domain.arrays import Floats
 from service.domain.errors import DeadlineExceeded, InvalidInput
 from service.domain.prediction import Prediction, Status
 from service.engine.portions import SerialBlocks
-from service.estimators.linear import Linear, LinearModel, predict, prepare, slope_norm
+from service.estimators.fits import Linear
+from service.estimators.linear import (
+    LinearModel,
+    predict,
+    prepare,
+    residual_variance,
+    slope_norm,
+    slopes,
+    squared_norms,
+)
 from service.estimators.linear_system import BLOCK_ROWS
 
 FACTORS = Linear()
@@ -221,6 +230,25 @@ def test_standard_errors_of_the_slopes_are_those_of_the_textbook() -> None:
     assert_allclose(slope_norm(model), expected, rtol=1e-9)
 
 
+def test_the_noise_has_the_degrees_of_freedom_of_the_textbook() -> None:
+    x, y = sample(d=3)
+    model, rows = fitted(x, y, FACTORS), NativeBackend().load(x, y)
+    noise = residual_variance(rows, model)
+    design = np.column_stack([np.ones(len(x)), x / np.abs(x).max(axis=0)])
+    squares = np.linalg.lstsq(design, y, rcond=None)[1]
+    assert (noise.freedom, noise.trace, noise.is_estimate) == (196.0, 4.0, False)
+    assert_allclose(noise.variance, squares / 196, rtol=1e-9)
+    assert_allclose(squared_norms(model, x).sum(), noise.trace_of_squares)
+    assert_array_equal(slopes(model, 2).slope, [model.slope.T] * 2)
+
+
+def test_a_plane_through_its_rows_says_nothing_of_the_noise() -> None:
+    x, y = sample(n=5, d=4)
+    noise = residual_variance(NativeBackend().load(x, y), fitted(x, y, FACTORS))
+    assert noise.freedom == 0
+    assert np.isnan(noise.variance).all()
+
+
 def test_too_high_a_rate_is_refused() -> None:
     x, y = sample()
     with pytest.raises(InvalidInput, match="diverges at the rate 3") as refused:
@@ -239,8 +267,16 @@ def test_gradient_descent_has_no_weights_to_list() -> None:
     x, y = sample()
     with pytest.raises(InvalidInput, match="least_squares"):
         predicted(x, y, DESCENT, x[:1], limit=1000)
+    model = fitted(x, y, DESCENT)
     with pytest.raises(InvalidInput, match="least_squares"):
-        slope_norm(fitted(x, y, DESCENT))
+        slope_norm(model)
+    with pytest.raises(InvalidInput, match="least_squares"):
+        squared_norms(model, x[:1])
+    with pytest.raises(InvalidInput, match="least_squares"):
+        residual_variance(NativeBackend().load(x, y), model)
+    told = predicted(x, y, DESCENT, x[:1], diagnostics=True).diagnostics
+    assert told is not None
+    assert np.isnan(told.effective_rows).all()
 
 
 def test_it_stops_at_the_deadline() -> None:

@@ -44,6 +44,17 @@ def test_one_place_in_reach_of_a_line_gives_the_mean(predict: Predict) -> None:
     assert "degree 0" in advice(got, Status.DEGENERATE)
 
 
+@pytest.mark.parametrize("degree", [1, 2, 3])
+def test_far_rows_have_no_say_when_the_nearest_lie_at_the_query(
+    predict_natively: Predict, degree: int
+) -> None:
+    # The bandwidth is that of an exact hit, in which the products of far monomials are infinite.
+    fit = LocalPolynomial(degree, Kernel.GAUSSIAN, n_neighbors=1)
+    got = predict_natively(column(0, 0, 0, 2e4), column(1, 2, 3, 9), fit, column(0))
+    assert_allclose(got.mean, [[2.0]], rtol=1e-12)
+    assert statuses(got) == {Status.DEGENERATE}
+
+
 def test_two_places_in_reach_of_a_quadratic_give_the_line(predict: Predict) -> None:
     fit = LocalPolynomial(2, Kernel.UNIFORM, bandwidth=1.1)
     got = predict(column(0, 1, 5), column(1, 3, 7), fit, column(0.5), diagnostics=True)
@@ -52,6 +63,25 @@ def test_two_places_in_reach_of_a_quadratic_give_the_line(predict: Predict) -> N
     assert "degree 1 was used" in advice(got, Status.DEGENERATE)
     assert got.diagnostics is not None
     assert got.diagnostics.degree.tolist() == [1]
+
+
+@pytest.mark.parametrize(("places", "degree"), [(4, 3), (3, 2), (2, 1), (1, 0)])
+def test_a_cubic_takes_the_highest_degree_that_its_rows_determine(
+    predict_natively: Predict, places: int, degree: int
+) -> None:
+    x = column(*range(places), 50)
+    fit = LocalPolynomial(3, Kernel.UNIFORM, bandwidth=10.0)
+    got = predict_natively(x, (1 + x) ** degree, fit, column(0.5), diagnostics=True)
+    assert_allclose(got.mean, [[1.5**degree]], rtol=1e-9)
+    assert got.diagnostics is not None
+    assert got.diagnostics.degree.tolist() == [degree]
+    if degree == 3:
+        assert statuses(got) == set()
+    else:
+        assert statuses(got) == {Status.DEGENERATE}
+        said = advice(got, Status.DEGENERATE)
+        if degree > 0:
+            assert f"a polynomial of degree 3, so degree {degree} was used" in said
 
 
 def test_a_constant_feature_leaves_the_fit_in_the_others(predict: Predict) -> None:

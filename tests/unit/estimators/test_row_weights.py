@@ -63,6 +63,20 @@ def test_a_gaussian_far_away_answers_the_nearest_row_that_counts() -> None:
     assert_allclose(mean_of(rows, fit, np.array([[9.0]])), [[20.0]])
 
 
+@pytest.mark.parametrize("kernel", [Kernel.GAUSSIAN, Kernel.TRICUBE])
+def test_rows_that_do_not_count_are_not_counted(kernel: Kernel) -> None:
+    x = np.array([[0.0], [0.1], [0.2], [1e120]])
+    rows = Weighted(NativeBackend().load(x, x), np.array([1.0, 1.0, 0.0, 0.0]))
+    fit = LocalPolynomial(2, kernel, bandwidth=0.5)
+    got = local_polynomial.predict(
+        rows, fit, np.zeros((1, 1)), neighbor_limit=None, diagnostics=True
+    )
+    assert got.diagnostics is not None
+    assert got.diagnostics.support.tolist() == [2]
+    assert got.diagnostics.degree.tolist() == [1]
+    assert_allclose(got.mean, [[0.0]], atol=1e-12)
+
+
 def test_no_row_that_counts_is_no_support() -> None:
     for kernel in (Kernel.GAUSSIAN, Kernel.TRICUBE):
         rows = Weighted(NativeBackend().load(X, Y), np.zeros(50))

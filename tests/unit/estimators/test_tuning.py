@@ -184,3 +184,20 @@ def test_rows_that_come_in_pairs_are_judged_by_other_pairs() -> None:
     grouped = best_of(list(search(x, y, loader(y), blocks(), groups=pairs, seconds=1e9)))
     assert alone.error < 0.1
     assert grouped.error > 0.8
+
+
+def test_classes_are_judged_by_log_loss_over_that_of_their_frequencies() -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=(60, 2))
+    y = np.eye(3)[np.where(x[:, 0] > 0.6, 2, (x[:, 1] > 0).astype(int))]
+    judge = Judge(x, y, loader(y), blocks(), seconds=9.0, seed=0, of_classes=True)
+    score = judge.score(Knn(15, "distance"), "grid")
+    surprise = []
+    for i in range(60):
+        distance = np.hypot(*(np.delete(x, i, axis=0) - x[i]).T)
+        nearest = np.argsort(distance)[:15]
+        shares = np.delete(y, i, axis=0)[nearest].T @ (1 / distance[nearest])
+        surprise.append(-np.log(max((shares / shares.sum()) @ y[i], np.finfo(float).eps)))
+    frequency = y.mean(axis=0)
+    entropy = -np.sum(frequency * np.log(frequency))
+    assert score.error == pytest.approx(np.mean(surprise) / entropy, rel=1e-9)

@@ -18,6 +18,7 @@ from service.backends.keops.formulas import Device
         (100, 33, None, 0, "cuda", "d = 33 is above 32, the widest formula compiled"),
         (100, 17, None, 1, "cuda", "d = 17 is above 16, the widest formula of degree 1 compiled"),
         (100, 4, None, 2, "cpu", "d = 4 is above 3, the widest formula of degree 2 compiled"),
+        (100, 1, None, 3, "cuda", "no formula of degree 3 is compiled"),
         (500, 3, 128, None, "cpu", "k = 128 is above 127, the most neighbours compiled"),
         (10**9, 3, None, None, "cpu", "1000000000 rows of 3 features are more than 2147483647"),
     ],

@@ -15,6 +15,7 @@ from service.backends.keops.backend import open_backend
 from service.backends.native.backend import NativeBackend
 from service.domain.dataset import make_dataset
 from service.domain.kernels import Covariance, Kernel
+from service.domain.prediction import Wanted
 from service.engine.workers.base import Task
 from service.engine.workers.process import ProcessWorker
 from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
@@ -65,8 +66,7 @@ def test_every_fit_agrees_with_the_native_engine_also_after_a_lost_start(tmp_pat
                     fit,
                     Q,
                     plan_of(fit, DATASET, block_size=64),
-                    neighbor_limit=10**6,
-                    wants_diagnostics=True,
+                    Wanted(10**6, diagnostics=True),
                 )
                 got = (await worker.predict(task, time.monotonic() + 60)).prediction
                 expected = predict_here(task, NativeBackend())
