@@ -31,12 +31,15 @@ SCRIPTS = (
     "batching",
     "gpu",
     "fairness",
+    "beside_search",
     "soak",
     "million_rows",
     "busy_worker",
     "profiling",
 )
-NOT_QUICK = frozenset({"fairness", "soak", "million_rows", "busy_worker", "profiling"})
+NOT_QUICK = frozenset(
+    {"fairness", "beside_search", "soak", "million_rows", "busy_worker", "profiling"}
+)
 """These answer no row of the table of targets, and take long even when quick."""
 
 

@@ -5,6 +5,7 @@ Only `main` and `cli` read it; everything below them is given plain values.
 
 import logging
 import os
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Literal, Self
@@ -56,9 +57,13 @@ PACKAGE = Path(__file__).parent
 _temporary: list[TemporaryDirectory[str]] = []
 """Folders that go with the process."""
 
+SWITCH_S = 0.0001
+"""Seconds after which a thread that runs Python lets another one do so. With Python's own 0.005,
+each step of a request may wait so long behind a search for the best fit."""
+
 
 def prepare_process(cache_dir: Path) -> None:
-    """Set what NumPy and Numba read from the environment; to be called before they are imported.
+    """Set what a service's process needs; to be called before NumPy and Numba are imported.
 
     Args:
         cache_dir: The setting of that name.
@@ -68,6 +73,7 @@ def prepare_process(cache_dir: Path) -> None:
     for library in ("OPENBLAS", "MKL", "VECLIB_MAXIMUM"):
         os.environ.setdefault(f"{library}_NUM_THREADS", "1")
     keep_compiled_code(cache_dir)
+    sys.setswitchinterval(SWITCH_S)
 
 
 def keep_compiled_code(cache_dir: Path) -> None:

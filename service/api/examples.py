@@ -133,7 +133,8 @@ MINIMUM_ANSWER: Final[dict[str, Any]] = {
             "gradients": [[1.75, 1.25]] * 5,
             "step_sizes": [0.1] * 4,
             "stop": "stationary",
-            "advice": "No step helps: the gradient is 0, or points out of the bounds.",
+            "advice": "No step helps: the gradient is 0 or points out of the bounds, the rate has "
+            "decayed to 0, or it is far too large for a line search.",
             "left_data": False,
         }
     ],

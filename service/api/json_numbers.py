@@ -194,7 +194,7 @@ def _parse_rest(buffer: Bytes, kept: list[tuple[int, int]], max_rest_bytes: int)
         raise InvalidInput.at(
             "",
             f"Beside the arrays of numbers the body has {length:,} bytes; "
-            f"they must be at most {max_rest_bytes:,}.",
+            f"they must be at most {max_rest_bytes:,}: shorten names, or number labels.",
         )
     rest = MARK_BYTES.join(buffer[start:stop].tobytes() for start, stop in kept)
     try:

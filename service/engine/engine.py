@@ -228,9 +228,12 @@ class Engine:
             InvalidInput: The dataset has too few rows to compare fits, or what is to be chosen
                 does not suit it.
             NotReady: The service is shutting down.
+            Overloaded: Too many searches wait already.
         """
         if self._is_closed:
             raise NotReady("The service is shutting down.", retry_after_s=5)
+        if (waiting := self._tuner.jobs.waiting()) >= self.limits.max_pending_requests:
+            raise Overloaded(f"{waiting} searches wait already; end some of them.", retry_after_s=5)
         dataset = self._dataset(command)
         fit = None if command.fit is None else self._fit(command.fit, dataset)
         return self._tuner.begin(dataset, command.budget_s, aim=aim_of(command, dataset, fit))

@@ -36,7 +36,7 @@ class TuningJob:
     """A search for the best fit to one version of a dataset. Safe to read from any thread.
 
     Attributes:
-        dataset: The version.
+        dataset: The version; None once the job has ended, so that it holds no rows.
         seconds: The time it may take.
         is_automatic: Begun at an upload, not by a request.
         aim: What it is to choose among.
@@ -45,9 +45,11 @@ class TuningJob:
         scores: All candidates judged so far, in their order.
         detail: Why it ended as it did, where that needs saying.
         over: Done when the job has ended.
+        dataset_id: Of the dataset, "" for an inline one.
+        dataset_version: Of the dataset.
     """
 
-    dataset: Dataset
+    dataset: Dataset | None
     seconds: float
     is_automatic: bool = False
     aim: Aim = EVERYTHING
@@ -60,6 +62,13 @@ class TuningJob:
     _ended: float | None = None
     _cancelled: threading.Event = field(default_factory=threading.Event)
     _turn: threading.Lock = field(default_factory=threading.Lock)
+    dataset_id: str = field(init=False)
+    dataset_version: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.dataset is None:
+            raise TypeError("a job begins with a dataset")
+        self.dataset_id, self.dataset_version = self.dataset.id, self.dataset.version
 
     @property
     def best(self) -> Score | None:
@@ -95,17 +104,17 @@ class TuningJob:
             if self.state is JobState.WAITING:
                 self.end(JobState.CANCELLED, CANCELLED)
 
-    def begin(self) -> bool:
-        """Note that it runs now; False if it was cancelled while it waited."""
+    def begin(self) -> Dataset | None:
+        """Note that it runs now, and return its dataset; None if it was cancelled while waiting."""
         with self._turn:
-            if self.has_ended:
-                return False
-            self._started, self.state = time.monotonic(), JobState.RUNNING
-            return True
+            if not self.has_ended:
+                self._started, self.state = time.monotonic(), JobState.RUNNING
+            return self.dataset
 
     def end(self, state: JobState, detail: str = "") -> None:
         """Note that it is over."""
         self._ended, self.detail, self.state = time.monotonic(), detail, state
+        self.dataset = None
         self.over.set_result(None)
 
 
@@ -141,6 +150,10 @@ class Jobs:
             )
         return job
 
+    def waiting(self) -> int:
+        """Return how many have not begun."""
+        return sum(job.state is JobState.WAITING for job in self.latest_first())
+
     def latest_first(self) -> list[TuningJob]:
         """Return all jobs, the latest first."""
         with self._lock:
@@ -149,5 +162,5 @@ class Jobs:
     def of(self, dataset_id: str) -> list[TuningJob]:
         """Return the jobs of a dataset that have not ended, whichever its version."""
         return [
-            job for job in self.latest_first() if job.dataset.id == dataset_id and not job.has_ended
+            job for job in self.latest_first() if job.dataset_id == dataset_id and not job.has_ended
         ]

@@ -93,7 +93,7 @@ def target_named(dataset: Dataset, name: str | None) -> int:
         return 0
     if name in names:
         return names.index(name)
-    found = "no target is named" if name is None else f"there is no target '{name}'"
+    found = "no target is named" if name is None else f"there is no target '{name[:200]}'"
     known = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     raise InvalidInput.at("/target", f"The dataset has {known}, and {found}: name one of them.")
 

@@ -112,16 +112,17 @@ class Tuner:
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _run(self, job: TuningJob) -> None:
-        if not job.begin():
+        dataset = job.begin()
+        if dataset is None:
             return
         try:
-            self._search(job)
+            self._search(job, dataset)
         except DeadlineExceeded:
             self._end(job)
         except InvalidInput as refused:  # found out only on the way
             job.end(JobState.FAILED, refused.detail)
         except Exception:
-            _log.exception("The search for a fit to dataset '%s' failed.", job.dataset.id)
+            _log.exception("The search for a fit to dataset '%s' failed.", job.dataset_id)
             job.end(JobState.FAILED, "The search failed; the log of the service says why.")
         else:
             self._end(job)
@@ -137,8 +138,7 @@ class Tuner:
             detail = "" if in_time else "The time was over; more of it may find a better fit."
             job.end(JobState.DONE, detail)
 
-    def _search(self, job: TuningJob) -> None:
-        dataset = job.dataset
+    def _search(self, job: TuningJob, dataset: Dataset) -> None:
         kind = preferred_search(dataset.n_rows, dataset.n_features)[0]
 
         def load(x: Floats) -> Resident:
@@ -177,13 +177,13 @@ class Tuner:
             blocks.check()
             job.scores = (*job.scores, score)
             if score.step != "grid":  # all methods are compared by then
-                self._adopt(job)
-        self._adopt(job)
+                self._adopt(job, dataset)
+        self._adopt(job, dataset)
 
-    def _adopt(self, job: TuningJob) -> None:
+    def _adopt(self, job: TuningJob, dataset: Dataset) -> None:
         """Let `auto` be the best fit so far from now on."""
-        if job.dataset.id and job.best is not None and np.isfinite(job.best.error):
-            self._keep(job.dataset, job.best.fit)
+        if dataset.id and job.best is not None and np.isfinite(job.best.error):
+            self._keep(dataset, job.best.fit)
 
     def _keep(self, dataset: Dataset, fit: Fit) -> None:
         self._tuned[dataset.id, dataset.digest] = fit

@@ -67,9 +67,15 @@ class Stop(StrEnum):
 
 ADVICE = {
     Stop.CONVERGED: "The last step changed the value by no more than the tolerance.",
-    Stop.STATIONARY: "No step helps: the gradient is 0, or points out of the bounds.",
+    Stop.STATIONARY: (
+        "No step helps: the gradient is 0 or points out of the bounds, the rate has decayed to 0, "
+        "or it is far too large for a line search."
+    ),
     Stop.MAX_STEPS: "All steps are used: raise max_steps, or the rate.",
-    Stop.NO_SUPPORT: "The next step leads where no row carries weight: set bounds.",
+    Stop.NO_SUPPORT: (
+        "No row carries weight at the start, or where the next step leads: start nearer to the "
+        "data, widen the bandwidth, or set bounds."
+    ),
     Stop.DIVERGED: "The next step leads beyond all numbers: lower the rate or set bounds.",
     Stop.DEADLINE: "The time was over: allow more, or fewer starts and steps.",
 }

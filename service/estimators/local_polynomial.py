@@ -47,7 +47,7 @@ LOWER_DEGREE = (
     "used: widen bandwidth, raise n_neighbors, add a ridge, or ask for a lower degree."
 )
 FLAT = (
-    "The rows in reach do not vary in every direction, so the fit was kept flat where they do "
+    "The rows in reach do not vary in every direction, so {} kept flat where they do "
     "not: widen bandwidth, raise n_neighbors, add a ridge, or leave constant features out."
 )
 MEAN_ONLY = (
@@ -158,7 +158,8 @@ def _issues(
         flat = supported & system.is_flat & ~alone
         lower = supported & (system.degree < fit.degree) & ~alone & ~flat
         issues += issues_where(alone, Status.DEGENERATE, MEAN_ONLY)
-        issues += issues_where(flat, Status.DEGENERATE, FLAT)
+        fitted = "the fit was" if fit.degree == 1 else f"degree 1, not {fit.degree}, was used and"
+        issues += issues_where(flat, Status.DEGENERATE, FLAT.format(fitted))
         for degree in range(fit.degree - 1, 0, -1):
             advice = LOWER_DEGREE.format(fit.degree, degree)
             issues += issues_where(lower & (system.degree == degree), Status.DEGENERATE, advice)

@@ -95,6 +95,7 @@ def test_a_start_without_support_has_no_value(api: httpx.Client) -> None:
     (path,) = found["paths"]
     assert (path["values"], path["gradients"], path["step_sizes"]) == ([None], [None], [])
     assert path["stop"] == "no_support"
+    assert "at the start" in path["advice"]
     assert found["best"] is None
 
 
@@ -144,3 +145,17 @@ def test_two_targets_are_told_apart_by_name(api: httpx.Client) -> None:
         assert_allclose(found["paths"][0]["points"][-1], lowest, atol=0.05)
     found = problem(api.post("/minimize", json={**SAMPLE, **request}), 422)
     assert pointers(found) == ["/target"]
+
+
+def test_a_bound_beyond_what_can_be_computed_with_is_refused(api: httpx.Client) -> None:
+    for bounds, pointer in (
+        ({"low": [1e300]}, "/bounds/low/0"),
+        ({"high": [-1e151]}, "/bounds/high/0"),
+    ):
+        answer = api.post("/minimize", json={**SAMPLE, "bounds": bounds})
+        assert pointers(problem(answer, 422)) == [pointer]
+
+
+def test_a_long_name_of_no_target_is_not_sent_back_whole(api: httpx.Client) -> None:
+    answer = api.post("/minimize", json={**SAMPLE, "target": "t" * 5000})
+    assert len(problem(answer, 422)["detail"]) < 400

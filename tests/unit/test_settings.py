@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -179,3 +180,13 @@ def test_the_process_of_the_engine_has_no_threads_of_a_blas(
     prepare_process(tmp_path)
     assert os.environ["OPENBLAS_NUM_THREADS"] == "1"
     assert os.environ["MKL_NUM_THREADS"] == "3"
+
+
+@pytest.mark.usefixtures("_numba_is_free")
+def test_threads_that_run_python_take_turns_often(tmp_path: Path) -> None:
+    before = sys.getswitchinterval()
+    try:
+        prepare_process(tmp_path)
+        assert sys.getswitchinterval() == pytest.approx(1e-4)
+    finally:
+        sys.setswitchinterval(before)

@@ -24,13 +24,14 @@ from service.estimators.descent import ADVICE, Decay, Descent, Path, Stop
 MOST_STEPS = 100_000
 
 DecayName = Annotated[Decay, Field(strict=False)]
+Bound = Annotated[float, Field(ge=-1e150, le=1e150)]
 
 
 class Bounds(RequestModel):
     """Where the paths stay."""
 
-    low: list[float] | None = Field(None, description="One number a feature.", examples=[[0.0]])
-    high: list[float] | None = Field(None, description="One number a feature.", examples=[[60.0]])
+    low: list[Bound] | None = Field(None, description="One number a feature.", examples=[[0.0]])
+    high: list[Bound] | None = Field(None, description="One number a feature.", examples=[[60.0]])
 
 
 class MinimizationRequest(RequestModel):

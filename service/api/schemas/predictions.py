@@ -98,7 +98,8 @@ class DiagnosticsItem(AnswerModel):
     plan: PlanItem
     support: Indices = Field(description="Rows that carry weight.")
     effective_rows: Column = Field(
-        description="How many rows of equal weight would be worth as much."
+        description="How many rows of equal weight would be worth as much; null of kriging and of "
+        "gradient descent."
     )
     bandwidth: Column = Field(description="The bandwidth used; null where the method has none.")
     degree: Indices = Field(

@@ -216,8 +216,8 @@ class TuningJobItem(AnswerModel):
         return {
             "id": job.id,
             "kind": "tuning",
-            "dataset_id": job.dataset.id or None,
-            "dataset_version": job.dataset.version,
+            "dataset_id": job.dataset_id or None,
+            "dataset_version": job.dataset_version,
             "automatic": job.is_automatic,
             "state": job.state,
             "progress": round(job.progress, 3),

@@ -10,8 +10,9 @@ from service.backends.native.backend import NativeBackend
 from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import DatasetNotFound, InvalidInput, NotReady, Overloaded, StoreFull
 from service.domain.kernels import Kernel
-from service.engine.commands import Answer, PredictCommand
+from service.engine.commands import Answer, PredictCommand, TuneCommand
 from service.engine.engine import Engine
+from service.engine.jobs import JobState
 from service.engine.limits import Limits
 from service.engine.tuner import Tuner
 from service.engine.workers.thread import ThreadWorker
@@ -185,6 +186,21 @@ def test_more_waiting_predictions_than_the_limit_are_refused() -> None:
         assert (await engine.predict(commands[0])).prediction.mean.shape == (60, 1)
 
     with_engine(scenario, Limits(max_pending_requests=3))
+
+
+def test_more_waiting_searches_than_the_limit_are_refused() -> None:
+    async def scenario(engine: Engine) -> None:
+        command = TuneCommand(dataset=dataset(), budget_s=60)
+        jobs = [engine.tune(command)]
+        while jobs[0].state is JobState.WAITING:
+            await asyncio.sleep(0.001)
+        jobs += [engine.tune(command) for _ in range(2)]
+        with pytest.raises(Overloaded, match="2 searches wait already"):
+            engine.tune(command)
+        jobs[1].cancel()
+        assert engine.tune(command).state is JobState.WAITING
+
+    with_engine(scenario, Limits(max_pending_requests=2))
 
 
 def test_a_closed_engine_refuses() -> None:

@@ -1,11 +1,13 @@
 """A job: its states, its progress, and how long it can still be looked at."""
 
+import gc
 import time
+import weakref
 
 import numpy as np
 import pytest
 
-from service.domain.dataset import make_dataset
+from service.domain.dataset import Dataset, make_dataset
 from service.domain.errors import JobNotFound
 from service.engine.jobs import Jobs, JobState, TuningJob
 from service.estimators.fits import Knn
@@ -90,5 +92,29 @@ def test_the_jobs_of_a_dataset_are_those_under_way() -> None:
     for each in (one, other):
         jobs.add(each)
     other.cancel()
-    assert jobs.of(one.dataset.id) == [one]
+    assert jobs.of(one.dataset_id) == [one]
     assert jobs.of("another") == []
+
+
+def test_a_job_that_has_ended_holds_no_rows() -> None:
+    def held(one: TuningJob) -> "weakref.ref[Dataset]":
+        assert one.dataset is not None
+        return weakref.ref(one.dataset)
+
+    done, cancelled = job(), job()
+    rows = held(done), held(cancelled)
+    assert done.begin() is rows[0]()
+    done.end(JobState.DONE)
+    cancelled.cancel()
+    gc.collect()
+    assert [each() for each in rows] == [None, None]
+    assert done.dataset_version == cancelled.dataset_version == 1
+
+
+def test_those_that_wait_are_counted() -> None:
+    jobs, waits, runs, over = Jobs(), job(), job(), job()
+    for each in (waits, runs, over):
+        jobs.add(each)
+    runs.begin()
+    over.cancel()
+    assert jobs.waiting() == 1
