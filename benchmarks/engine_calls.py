@@ -46,7 +46,7 @@ class EngineCalls:
     def search_of(self, dataset_id: str) -> TuningJob:
         """Return the latest search for the best fit to the dataset."""
         jobs = self._engine.jobs.latest_first()
-        return next(job for job in jobs if job.dataset.id == dataset_id)
+        return next(job for job in jobs if job.dataset_id == dataset_id)
 
     def answer(
         self, dataset_id: str, queries: Floats, fit: AnyFit, wanted: Wanted = MEAN_ALONE
