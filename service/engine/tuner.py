@@ -16,7 +16,7 @@ from service.domain.errors import DeadlineExceeded, InvalidInput
 from service.engine.aims import EVERYTHING, Aim
 from service.engine.jobs import CANCELLED, Jobs, JobState, TuningJob
 from service.engine.portions import SerialBlocks
-from service.engine.workers.priority import work_last
+from service.engine.workers.priority import work_when_idle
 from service.estimators.fits import Fit
 from service.estimators.judging import Judge
 from service.estimators.selection import select
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @final
 class Tuner:
-    """Searches, one after the other, in a thread of the lowest priority.
+    """Searches, one after the other, in a thread that runs where a core is idle.
 
     Args:
         backend: Where candidates are computed.
@@ -45,8 +45,8 @@ class Tuner:
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
         self._jobs = Jobs()
-        self._asked = ThreadPoolExecutor(1, "nearfit-tune", initializer=work_last)
-        self._automatic = ThreadPoolExecutor(1, "nearfit-auto", initializer=work_last)
+        self._asked = ThreadPoolExecutor(1, "nearfit-tune", initializer=work_when_idle)
+        self._automatic = ThreadPoolExecutor(1, "nearfit-auto", initializer=work_when_idle)
         self._tuned: OrderedDict[tuple[str, str], Fit] = OrderedDict()
         self._is_closed = False
 
