@@ -1,18 +1,17 @@
 """The one place that chooses concrete parts."""
 
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
-import numpy as np
 from fastapi import FastAPI
 
 from service.api import json_numbers
 from service.api.app import build_app
 from service.backends.keops.backend import open_backend
 from service.backends.keops.formulas import Device
-from service.backends.native.backend import NativeBackend, warm_up
-from service.domain.kernels import Kernel
+from service.backends.native import backend as native_backend
+from service.backends.native.backend import NativeBackend
+from service.engine import warming
 from service.engine.engine import Engine
 from service.engine.limits import Limits
 from service.engine.plan import Forced
@@ -20,9 +19,6 @@ from service.engine.tuner import Tuner
 from service.engine.workers.base import Worker
 from service.engine.workers.process import ProcessWorker
 from service.engine.workers.thread import ThreadWorker
-from service.estimators import local_polynomial
-from service.estimators.fits import Kriging, LocalPolynomial
-from service.estimators.gradients import gradient, slope
 from service.settings import Settings
 from service.storage.sample import SAMPLE_ID, sample_dataset
 from service.storage.store import DatasetStore
@@ -109,11 +105,5 @@ def limits_of(settings: Settings) -> Limits:
 def _warm_up() -> None:
     """Compile, or load from the cache, what the first requests would else wait for."""
     json_numbers.warm_up()
-    warm_up()
-    rows = NativeBackend().load(np.zeros((3, 1)), np.zeros((3, 1)))
-    fit = LocalPolynomial(bandwidth=1.0)
-    q = np.zeros((1, 1))
-    local_polynomial.predict(rows, fit, q, neighbor_limit=None, diagnostics=False)
-    slope(rows, fit, q)
-    for smooth in (fit, replace(fit, kernel=Kernel.GAUSSIAN), Kriging()):
-        gradient(rows, smooth, q, coefficients=np.zeros((3, 1)))
+    native_backend.warm_up()
+    warming.warm_up(NativeBackend())

@@ -1,6 +1,7 @@
 """Fixtures that tests of several folders share."""
 
 import asyncio
+import gc
 import threading
 import time
 from collections.abc import Iterator
@@ -33,6 +34,15 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("nearfit")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the modules and the thousands of tests out of every collection of garbage from here on.
+
+    They stay to the end; a full collection that looks through them takes longer than many a test.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", params=["native", pytest.param("keops", marks=pytest.mark.keops)])

@@ -1,6 +1,7 @@
 """The slow, obvious version of every method: what the fast ones are held against."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 
 import numpy as np
@@ -27,11 +28,13 @@ COVARIANCES: dict[str, Callable[[float], float]] = {
 
 
 def distance(a: Floats, b: Floats) -> float:
-    """Return the Euclidean distance of two points."""
-    total = 0.0
+    """Return the Euclidean distance of two points, over the cells that neither misses."""
+    total, common = 0.0, 0
     for p, r in zip(a.tolist(), b.tolist(), strict=True):
-        total += (p - r) * (p - r)  # not **2, which is libm's pow and may differ in the last bit
-    return float(np.sqrt(total))
+        if not np.isnan(p) and not np.isnan(r):
+            total += (p - r) * (p - r)  # not **2, which is libm's pow and may differ in a bit
+            common += 1
+    return float(np.sqrt(total * (len(a) / common))) if common else np.inf
 
 
 def nearest(x: Floats, q: Floats, k: int) -> list[int]:
@@ -41,7 +44,7 @@ def nearest(x: Floats, q: Floats, k: int) -> list[int]:
 
 def knn(x: Floats, y: Floats, q: Floats, k: int, weights: str = "uniform") -> Floats:
     """Return the mean of the k nearest rows of one query."""
-    rows = nearest(x, q, k)
+    rows = [i for i in nearest(x, q, k) if distance(x[i], q) < np.inf]
     if weights == "uniform":
         return np.asarray(np.mean([y[i] for i in rows], axis=0))
     exact = [i for i in rows if distance(x[i], q) == 0]
@@ -62,23 +65,32 @@ def local_polynomial(
     bandwidth: float | None = None,
     n_neighbors: int | None = None,
     row_weights: Floats | None = None,
+    row_bandwidths: Floats | None = None,
 ) -> Floats | None:
     """Return the local polynomial's value at one query, or None without support.
 
     By least squares on the square roots of the weights (an SVD), not by normal equations.
     """
     distances = [distance(row, q) for row in x]
-    h = bandwidth if bandwidth is not None else sorted(distances)[(n_neighbors or 1) - 1]
+    near = [r for r in sorted(distances)[: n_neighbors or 1] if r < np.inf]
+    if not near:
+        return None
+    h = near[-1] if bandwidth is None else bandwidth
     shift = min(distances) if kernel == "gaussian" else 0.0
     w = np.array([KERNELS[kernel](r / h) for r in distances])
     if kernel == "gaussian":
         w = np.array([np.exp(-(r * r - shift * shift) / (2 * h * h)) for r in distances])
+    if row_bandwidths is not None:
+        w = np.array(
+            [KERNELS[kernel](r / h) for r, h in zip(distances, row_bandwidths, strict=True)]
+        )
+        h = float(np.median(row_bandwidths))
     if row_weights is not None:
         w = w * row_weights
     if not (w > 0).any():
         return None
     columns = [np.ones(len(x))]
-    z = (x - q) / h
+    z = np.nan_to_num((x - q) / h)  # a missing cell stands where the other one is
     if degree >= 1:
         columns += [z[:, j] for j in range(x.shape[1])]
     if degree >= 2:
@@ -100,6 +112,35 @@ def linear(x: Floats, y: Floats, q: Floats) -> Floats:
 def plane(x: Floats, y: Floats) -> Floats:
     """Return the constant and the slopes of the plane of least squares, (1 + d, t)."""
     return np.asarray(np.linalg.lstsq(np.column_stack([np.ones(len(x)), x]), y, rcond=None)[0])
+
+
+@dataclass(frozen=True)
+class WeightedPlane:
+    """The plane of weighted least squares, with an error of variance σ² / p_i at row i.
+
+    Attributes:
+        variance: σ² of each target, (t,).
+        freedom: n - d - 1, n the rows with p_i > 0.
+        covariance: That of the constant and the slopes, over σ², (1 + d, 1 + d).
+        hat_diagonal: What y_i counts in the value at row i, (n,).
+    """
+
+    variance: Floats
+    freedom: int
+    covariance: Floats
+    hat_diagonal: Floats
+
+
+def weighted_least_squares(x: Floats, y: Floats, row_weights: Floats) -> WeightedPlane:
+    """Return the closed form, by the normal equations."""
+    design, p = np.column_stack([np.ones(len(x)), x]), np.diag(row_weights)
+    covariance = np.asarray(np.linalg.inv(design.T @ p @ design), dtype=np.float64)
+    hat = design @ covariance @ design.T @ p
+    error = y - hat @ y
+    freedom = int(np.sum(row_weights > 0)) - design.shape[1]
+    return WeightedPlane(
+        (row_weights @ (error * error)) / freedom, freedom, covariance, np.diag(hat)
+    )
 
 
 def kriging(

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 # The fields of the tables in Message.fbs, by their place there.
 HEADER: Final = 2  # of Message
+DATA: Final = 1  # of DictionaryBatch
 BUFFERS: Final = 2  # of RecordBatch
 COMPRESSION: Final = 3
 
@@ -21,16 +22,18 @@ AS_IT_IS: Final = -1  # in the place of the length, for a buffer that compressio
 
 
 def decompressed_bytes(message: Any) -> int:
-    """Return how many bytes the compressed buffers of a record batch become; 0 without any.
+    """Return how many bytes the compressed buffers of a batch become; 0 without any.
 
     Args:
-        message: A `pyarrow.ipc.Message` with a record batch.
+        message: A `pyarrow.ipc.Message` with a record batch, or the values of a dictionary.
 
     Raises:
         struct.error: The metadata or the body end before what they declare.
     """
     metadata = memoryview(message.metadata)
     batch = _member(metadata, _target(metadata, 0), HEADER)
+    if batch and message.type == "dictionary":
+        batch = _member(metadata, batch, DATA)
     if not batch or not _field(metadata, batch, COMPRESSION):
         return 0
     buffers = _member(metadata, batch, BUFFERS)

@@ -40,7 +40,7 @@ NOT_ARROW: Final = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, st
 
 
 class ArrowBody:
-    """The columns of a stream: numbers without nulls, but targets may be texts and have nulls.
+    """The columns of a stream: numbers, perhaps with nulls, but targets may be texts.
 
     Attributes:
         metadata: The JSON under `nearfit`, `{}` where there is none.
@@ -116,22 +116,26 @@ class ArrowBody:
         return Columns(self.names, "", [pointer_to(name) for name in self.names], self._table)
 
     def array(self, name: str) -> Floats:
-        """Return a column as (n, width) where it is a matrix, else as (n,).
+        """Return a column as (n, width) where it is a matrix, else as (n,), NaN where one is null.
 
         It is a view of the body where the column is one run of float64 in it.
         """
         chunks = [_numbers(chunk) for chunk in self._table.column(name).chunks]
         width = self.widths.get(name)
         shape = (-1,) if width is None else (-1, width)
-        if len(chunks) == 1 and self._is_dense:
+        if len(chunks) == 1 and self._is_dense and not self._table.column(name).null_count:
             view = self._view(chunks[0])
             if view is not None:
                 return view.reshape(shape)
         parts = [chunk.to_numpy(zero_copy_only=False) for chunk in chunks]
-        return np.concatenate([np.empty(0), *parts]).astype(np.float64, copy=False).reshape(shape)
+        values = np.concatenate([np.empty(0), *parts]).astype(np.float64, copy=False).reshape(shape)
+        column = self._table.column(name)
+        if width is not None and column.null_count:  # below a null list lies anything
+            values = np.where(column.is_null().to_numpy()[:, None], np.nan, values)
+        return values
 
     def targets(self, name: str) -> Floats | Labels:
-        """Return a column as `array` does, NaN where a number is missing; one of texts as classes.
+        """Return a column as `array` does; one of texts as classes.
 
         Raises:
             InvalidInput: Too many texts are different.
@@ -139,10 +143,7 @@ class ArrowBody:
         column = self._table.column(name)
         if is_text(column.type):
             return self.columns().targets((name,))
-        y = self.array(name)
-        if name in self.widths and column.null_count:  # below a null list lies anything
-            y = np.where(column.is_null().to_numpy()[:, None], np.nan, y)
-        return y
+        return self.array(name)
 
     def _view(self, numbers: pa.Array) -> Floats | None:
         """Return the numbers as a view of the body, if that is where and what they are.
@@ -167,12 +168,12 @@ def read_arrow(
     Args:
         body: The stream. What is returned may look into it.
         limits: How many columns are read at most, and to how many bytes buffers may decompress.
-        targets: The columns that are targets, where they are no matrix: they may have nulls or
-            be texts. `()` for the last one; None where there is none, as among queries.
+        targets: The columns that are targets, where they are no matrix: they may be texts. `()`
+            for the last one; None where there is none, as among queries.
 
     Raises:
         MalformedBody: It is no such stream, or cut short.
-        InvalidInput: A column is not of numbers, has a null, or stands twice; but targets may.
+        InvalidInput: A column is neither of numbers nor a target of texts, or stands twice.
         BodyTooLarge: It would decompress to more than a body may have.
 
     Cost: O(columns + batches), and the numbers are not copied unless compressed.
@@ -186,16 +187,13 @@ def read_arrow(
         chosen = _targets_in(schema, targets)
         _check_schema(schema, limits, chosen)
         largest = min(limits.max_body_bytes, MOST_GROWTH * len(body))
-        batches = list(_batches(messages, schema, largest))
+        batches = list(_batches(body, messages, schema, largest))
         if not any(batch.num_rows for batch in batches):
             raise InvalidInput.at("", "The stream has no rows; send at least one.")
-        for j, name in enumerate(schema.names):
-            chunks = [batch.column(j) for batch in batches]
-            if name not in chosen:
-                _check_no_nulls(name, chunks)
-            elif is_text(schema.field(j).type):
-                for chunk in chunks:
-                    chunk.validate(full=True)  # where each text begins, and that it is UTF-8
+        for j, field in enumerate(schema):
+            if is_text(field.type):
+                for batch in batches:  # where each text begins, and that it is UTF-8
+                    batch.column(j).validate(full=True)
         return ArrowBody(body, schema, batches)
     except NOT_ARROW as error:
         reason = " ".join(str(error).split())[:200].rstrip(".")
@@ -230,6 +228,7 @@ def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) ->
     if not len(schema):
         raise InvalidInput.at("", "The stream has no columns; send at least one.")
     seen: set[str] = set()
+    has_matrices = any(pa.types.is_fixed_size_list(field.type) for field in schema)
     for field in schema:
         pointer = pointer_to(field.name)
         if field.name in seen:
@@ -246,10 +245,12 @@ def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) ->
                     f"have 1 to {limits.max_features:,} (max_features in /limits).",
                 )
             kind = kind.value_type
+        if is_text(field.type) and not has_matrices:
+            continue
         if field.name in targets and is_text(field.type):
             continue
         if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            texts = ", or string for the classes of a target" if targets else ""
+            texts = ", or string for the levels of a category or the classes of a target"
             raise InvalidInput.at(
                 pointer,
                 f"The column {shown(field.name)} has the type {shown(str(field.type))}; send "
@@ -257,12 +258,17 @@ def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) ->
             )
 
 
-def _batches(messages: Iterator[Any], schema: pa.Schema, largest: int) -> Iterator[pa.RecordBatch]:
+def _batches(
+    body: bytearray, messages: Iterator[Any], schema: pa.Schema, largest: int
+) -> Iterator[pa.RecordBatch]:
     """Yield the record batches, each valid; all decompressed they have at most `largest` bytes."""
     decompressed = 0
     most = MOST_CHUNKS // len(schema)
+    has_dictionaries = any(pa.types.is_dictionary(field.type) for field in schema)
     for j, message in enumerate(messages):
-        if message.type != "record batch":
+        if message.type != "record batch" and not (
+            has_dictionaries and message.type == "dictionary"
+        ):
             raise MalformedBody(
                 f"After its schema the stream has a {message.type}; only record batches may follow."
             )
@@ -278,25 +284,14 @@ def _batches(messages: Iterator[Any], schema: pa.Schema, largest: int) -> Iterat
                 f"{largest:,} ({MOST_GROWTH} times its length, and max_body_bytes in /limits); "
                 "send it without compression, or in parts."
             )
-        batch = pa.ipc.read_record_batch(message, schema)
-        batch.validate()
-        yield batch
-
-
-def _check_no_nulls(name: str, chunks: list[pa.Array]) -> None:
-    row = 0
-    for chunk in chunks:
-        for level in (chunk, _numbers(chunk)):
-            if level.null_count:
-                found = np.flatnonzero(level.is_null().to_numpy(zero_copy_only=False))
-                if found.size:
-                    place = row + int(found[0]) // max(1, len(level) // max(1, len(chunk)))
-                    raise InvalidInput.at(
-                        f"{pointer_to(name)}/{place}",
-                        f"Row {place} of {shown(name)} is null, or has one; drop the row, or fill "
-                        "in a number.",
-                    )
-        row += len(chunk)
+        if not has_dictionaries:
+            batch = pa.ipc.read_record_batch(message, schema)
+            batch.validate()
+            yield batch
+    if has_dictionaries:  # which only a reader of the whole stream puts together
+        for batch in pa.ipc.open_stream(pa.py_buffer(body)):
+            batch.validate()
+            yield batch
 
 
 def _numbers(chunk: pa.Array) -> pa.Array:

@@ -7,7 +7,14 @@ from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.documentation import documented, no_content, rows_body, success, upload_body
+from service.api.documentation import (
+    BODY_ERRORS,
+    documented,
+    no_content,
+    rows_body,
+    success,
+    upload_body,
+)
 from service.api.examples import APPENDED_ROWS, DATASET_ANSWER, PAGE_ANSWER, UPLOADS
 from service.api.media import Format, content_type, read_body
 from service.api.schemas.datasets import (
@@ -23,15 +30,10 @@ from service.api.uploads import read_rows, read_upload
 from service.api.writing import write_answer
 from service.domain.dataset import Dataset
 from service.domain.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
     DatasetNotFound,
     InvalidInput,
-    MalformedBody,
     NotAcceptable,
-    Overloaded,
     StoreFull,
-    UnsupportedMediaType,
 )
 
 router = APIRouter(tags=["datasets"])
@@ -45,15 +47,6 @@ DatasetId = Annotated[
         openapi_examples={"sample": {"value": "motorcycle"}},
     ),
 ]
-
-BODY_ERRORS = (
-    MalformedBody,
-    BodyTooLarge,
-    BodyTooSlow,
-    UnsupportedMediaType,
-    InvalidInput,
-    Overloaded,
-)
 
 
 @router.post(
@@ -80,9 +73,9 @@ async def create_dataset(request: Request, query: Annotated[UploadQuery, Query()
 
     Send JSON, an Arrow stream, a CSV file (`text/csv`), or a form with a CSV file. The first line
     of a CSV file names its columns; the last column is the target, unless `target` names others.
-    Cells stand between commas, semicolons or tabs. A target of texts is classes, of which
-    predictions give the probabilities. Rows whose target is missing are left out and counted. The
-    same content uploaded twice is one dataset.
+    Cells stand between commas, semicolons or tabs. A column of texts is a category. A target of
+    texts is classes, of which predictions give the probabilities. Rows whose target is missing are
+    left out and counted. The same content uploaded twice is one dataset.
     """
     answer_format(request, Format.JSON)
     kind = content_type(request, *ROW_FORMATS)
@@ -174,15 +167,15 @@ async def append_rows(dataset_id: DatasetId, request: Request) -> Response:
     """Add rows after those there are; the next prediction looks at them.
 
     In a CSV file or an Arrow table the columns have the names of the dataset's features and
-    targets, in any order.
+    targets, and of its weights if it has some, in any order.
     """
     engine = asked(request)
     kind = content_type(request, *ROW_FORMATS)
     dataset = engine.describe(dataset_id)
-    x, y, delimiter = await read_body(
+    x, y, row_weights, delimiter = await read_body(
         request, engine, partial(read_rows, kind=kind, dataset=dataset, limits=engine.limits)
     )
-    appended = await engine.append(dataset_id, x, y)
+    appended = await engine.append(dataset_id, x, y, row_weights)
     summary = await summaries_of(request).of(appended, engine)
     description = DatasetDescription.described(appended, summary, delimiter)
     return await write_answer(engine, description.document(), headers={"ETag": etag(appended)})

@@ -12,7 +12,19 @@ from pydantic import BaseModel
 from service.api.errors import PROBLEM_MEDIA_TYPE, STATUS_CODES, problem_title, problem_type
 from service.api.media import JSON, Format
 from service.api.schemas.service import ProblemDetails
-from service.domain.errors import NearfitError
+from service.domain.errors import (
+    BodyTooLarge,
+    BodyTooSlow,
+    DatasetNotFound,
+    DeadlineExceeded,
+    InvalidInput,
+    MalformedBody,
+    NearfitError,
+    NotAcceptable,
+    NotReady,
+    Overloaded,
+    UnsupportedMediaType,
+)
 
 Responses: TypeAlias = dict[int | str, dict[str, Any]]
 
@@ -24,6 +36,25 @@ HEADERS: Final[Mapping[str, str]] = {
     "Link": 'The address of the next page, with rel="next".',
     "Retry-After": "Seconds after which to try again.",
 }
+
+BODY_ERRORS: Final = (
+    MalformedBody,
+    BodyTooLarge,
+    BodyTooSlow,
+    UnsupportedMediaType,
+    InvalidInput,
+    Overloaded,
+)
+"""What a request with a body can end with."""
+
+QUESTION_ERRORS: Final = (
+    *BODY_ERRORS,
+    DatasetNotFound,
+    NotAcceptable,
+    NotReady,
+    DeadlineExceeded,
+)
+"""What a question to the engine can end with, whose body names a dataset or brings rows."""
 
 
 def reference(model: type[BaseModel]) -> dict[str, str]:
@@ -143,6 +174,18 @@ def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str
             "enum": ["", "regression", "classification"],
             "default": "",
             "description": "Whether the target is numbers or classes. Default: by what it is.",
+        },
+        "categorical": {
+            "type": "array",
+            "items": {"type": "string"},
+            "default": [],
+            "description": "Features that are categories without an order, beside those of texts.",
+        },
+        "ordered": {
+            "type": "array",
+            "items": {"type": "string"},
+            "default": [],
+            "description": "Features whose levels have an order, as `size:small|medium|large`.",
         },
     }
     arrow = (

@@ -2,6 +2,8 @@
 
 They use the sample dataset `motorcycle`: head acceleration (in units of g) against the time after
 a simulated impact (in milliseconds), 133 rows.
+
+Over 300 lines: all examples, in the order of the document.
 """
 
 from typing import Any, Final
@@ -65,6 +67,11 @@ PREDICTIONS: Final = {
     "robust": _on_sample(
         "A local line that outliers do not pull, as R's loess with the symmetric family",
         fit={"method": "local_linear", "n_neighbors": 30, "robust": 3},
+        include=["std", "neighbors"],
+    ),
+    "row_bandwidths": _on_sample(
+        "A mean in which each row reaches to its 20th nearest other row, np's adaptive_nn",
+        fit={"method": "nadaraya_watson", "n_neighbors": 20, "bandwidth_at": "row"},
     ),
     "classes": {
         "summary": "The probability of each class",
@@ -72,6 +79,25 @@ PREDICTIONS: Final = {
             "dataset": {"x": [1.2, 1.4, 1.9, 2.2, 2.4], "y": ["cat", "cat", "dog", "cat", "dog"]},
             "queries": [1.3, 2.1],
             "fit": {"method": "knn", "n_neighbors": 3},
+        },
+    },
+    "categories": {
+        "summary": "Rows and queries with levels of a category",
+        "value": {
+            "dataset": {
+                "x": [[1.2, "red"], [1.4, "blue"], [1.9, "red"], [2.2, "blue"]],
+                "y": [1.0, 3.1, 1.6, 4.2],
+            },
+            "queries": [[1.5, "red"], [1.5, "blue"]],
+            "fit": {"method": "nadaraya_watson", "kernel": "gaussian", "bandwidth": 0.5},
+        },
+    },
+    "missing_cells": {
+        "summary": "Rows and a query with missing cells",
+        "value": {
+            "dataset": {"x": [[0, 1], [1, None], [2, 3], [None, 0]], "y": [5, 6, 7, 9]},
+            "queries": [[1, 1], [None, 2]],
+            "fit": {"method": "knn", "n_neighbors": 2},
         },
     },
     "inline": {
@@ -166,6 +192,10 @@ TUNINGS: Final = {
             "methods": ["knn", "local_polynomial"],
             "budget_s": 1,
         },
+    },
+    "blocked": {
+        "summary": "Rows in the order of time, left out in five blocks",
+        "value": {"dataset_id": SAMPLE, "blocks": 5, "budget_s": 1},
     },
     "selector": {
         "summary": "The bandwidth of a local line, by generalised cross-validation",
@@ -293,6 +323,23 @@ UPLOADS: Final = {
             "summary": "Two features",
             "value": {"x": [[0, 0], [0, 1], [1, 0], [1, 1]], "y": [1.0, 2.0, 2.5, 4.0]},
         },
+        "weights": {
+            "summary": "Row weights: the third row is the mean of four measurements",
+            "value": {"x": [0, 1, 2, 3], "y": [20.0, 17.9, 16.4, 15.2], "weights": [1, 1, 4, 1]},
+        },
+        "missing_cells": {
+            "summary": "Missing cells: distances skip them",
+            "value": {"x": [[0, 1], [1, None], [2, 3], [None, 0]], "y": [5, 6, 7, 9]},
+        },
+        "categories": {
+            "summary": "Categories: texts, and levels in their order",
+            "value": {
+                "feature_names": ["carat", "colour", "cut"],
+                "x": [[0.3, "D", "fair"], [0.5, "E", "good"], [0.4, "D", "ideal"]],
+                "y": [520, 1310, 980],
+                "categories": {"cut": ["fair", "good", "ideal"]},
+            },
+        },
         "classes": {
             "summary": "Classes, one of them missing",
             "value": {"x": [1.2, 1.4, 1.9, 2.2, 2.4], "y": ["cat", "cat", None, "dog", "dog"]},
@@ -302,7 +349,11 @@ UPLOADS: Final = {
         "csv": {
             "summary": "A CSV file; its last column is the target",
             "value": "width,height,weight\n1.0,2.0,2.1\n2.0,2.5,5.2\n3.0,1.5,4.4\n",
-        }
+        },
+        "texts": {
+            "summary": "A CSV file with a column of texts, which is a category",
+            "value": "width,wood,weight\n1.0,oak,2.1\n2.0,pine,3.2\n3.0,oak,6.4\n",
+        },
     },
 }
 

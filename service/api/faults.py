@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
+from pydantic_core.core_schema import ErrorType
 
 from service.domain.errors import FieldFault, InvalidInput
 
@@ -23,6 +24,28 @@ BOUNDS: Final[Mapping[str, tuple[str, str]]] = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
+
+# By pydantic's name of the error: what should have been sent.
+WANTED: Final[Mapping[str, str]] = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "bool_parsing": "true or false",
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "float_parsing": "a number",
+    "finite_number": "a finite number",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "array_of_numbers": "a list of numbers, or of lists of them",
+}
+
+PYDANTIC_KINDS: Final = frozenset(get_args(ErrorType))
+"""The errors whose sentences are pydantic's: about Python, and without a remedy. The others are
+those that the schemas raise themselves."""
 
 
 def refusal(faults: Sequence[FieldFault]) -> InvalidInput:
@@ -93,6 +116,8 @@ def _sentence(found: Mapping[str, Any], name: str | None, known: Iterable[str]) 
     if kind in BOUNDS:
         key, relation = BOUNDS[kind]
         return f"{name} is {value}; it must be {relation} {limits[key]}."
+    if kind in WANTED and name is not None:
+        return f"{name} is {value}; it must be {WANTED[kind]}."
     match kind:
         case "missing":
             return f"The field '{name}' is missing; send it."
@@ -104,16 +129,22 @@ def _sentence(found: Mapping[str, Any], name: str | None, known: Iterable[str]) 
             return _unknown_method(limits["tag"], limits["expected_tags"])
         case "union_tag_not_found":
             return 'The fit names no method; send one, such as {"method": "auto"}.'
-        case "model_type" if name is not None:
-            return f"{name} is {value}; it must be an object."
-        case "array_of_numbers":
-            return f"{name} is {value}; it must be a list of numbers, or of lists of them."
-        case "finite_number":
-            return f"{name} is not a finite number; send one."
+        case "too_short" | "too_long":
+            return f"{name} is {value}; it must have {_elements(limits)}."
+        case _ if kind in PYDANTIC_KINDS:
+            return f"{name or 'The body'} is {value}, which is not read here; see /docs."
         case _:
             # Of a whole object the value says nothing.
             is_said = name is not None and not isinstance(found.get("input"), Mapping)
             return f"{found['msg']}; got {value}." if is_said else f"{found['msg']}."
+
+
+def _elements(limits: Mapping[str, Any]) -> str:
+    """Return how many elements a list may have, by the one bound that it breaks."""
+    relation, count = "at least", limits.get("min_length")
+    if count is None:
+        relation, count = "at most", limits["max_length"]
+    return f"{relation} {count:,} element{'s' * (count != 1)}"
 
 
 def _unknown_field(name: str, known: list[str]) -> str:

@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from service.api import decimal_numbers, json_arrays, json_faults
 from service.api.decimal_numbers import Bytes
 from service.api.json_faults import Fault, name_at
+from service.api.json_mixed import read_mixed
 from service.api.json_texts import read_labels
 from service.domain.arrays import Floats
+from service.domain.categories import MixedRows
 from service.domain.errors import InvalidInput
 from service.domain.labels import Labels
 
@@ -32,6 +34,8 @@ def parse_document(
     *,
     array_pointers: frozenset[str],
     target_pointers: frozenset[str] = frozenset(),
+    gap_pointers: frozenset[str] = frozenset(),
+    mixed_pointers: frozenset[str] = frozenset(),
     max_rest_bytes: int = 524_288,
 ) -> Any:
     """Return the JSON document, with the values at `array_pointers` as float64 arrays.
@@ -44,7 +48,9 @@ def parse_document(
     Args:
         body: UTF-8, with or without a byte order mark.
         array_pointers: JSON pointers of one or two names, such as `/x` and `/dataset/x`.
-        target_pointers: Those of them where targets stand.
+        target_pointers: Those of them where targets stand, or labels of groups.
+        gap_pointers: Those where null may stand for a number, and becomes NaN, but no text may.
+        mixed_pointers: Those where texts may stand among numbers, which makes `MixedRows` of all.
         max_rest_bytes: The most bytes beside these arrays; orjson reads them with the GIL held.
 
     Raises:
@@ -62,7 +68,7 @@ def parse_document(
     buffer.flags.writeable = False  # one type for the compiler, whatever holds the body
     start = len(BYTE_ORDER_MARK) if buffer[:3].tobytes() == BYTE_ORDER_MARK else 0
     watch = _watch_over(array_pointers)
-    arrays: dict[str, Floats | Labels] = {}
+    arrays: dict[str, Floats | Labels | MixedRows] = {}
     kept: list[tuple[int, int]] = []  # extents of the body between the arrays
     seen: set[str] = set()
 
@@ -84,8 +90,14 @@ def parse_document(
                 parent = index
             elif opening == json_arrays.OPEN_LIST and pointer in array_pointers:
                 kept.append((start, position))
+                may_be_texts = pointer in target_pointers
                 arrays[pointer], position = _read_numbers(
-                    buffer, pointer, position, may_miss=pointer in target_pointers
+                    buffer,
+                    pointer,
+                    position,
+                    may_miss=may_be_texts or pointer in gap_pointers,
+                    may_be_texts=may_be_texts,
+                    may_be_mixed=pointer in mixed_pointers,
                 )
                 start = position
     kept.append((start, buffer.size))
@@ -99,11 +111,12 @@ def parse_document(
 def warm_up() -> None:
     """Compile, or load from the cache, all that `parse_document` needs."""
     undecided = b"1.00000000000000011102230246251565404236316680908203125"
-    for body in (b'{"x": [[1.5, 2e3], [3, %b]], "y": ["a"]}' % undecided, b'{"dataset": {}}'):
+    for body in (b'{"x": [[1.5, 2e3], [3, %b]], "y": ["a"]}' % undecided, b'{"x": [[0, "a"]]}'):
         parse_document(
             body,
             array_pointers=frozenset({"/x", "/y", "/dataset/x"}),
             target_pointers=frozenset({"/y"}),
+            mixed_pointers=frozenset({"/x"}),
         )
 
 
@@ -134,23 +147,26 @@ def _watch_over(array_pointers: frozenset[str]) -> _Watch:
 
 
 def _read_numbers(
-    buffer: Bytes, pointer: str, position: int, *, may_miss: bool
-) -> tuple[Floats | Labels, int]:
+    buffer: Bytes,
+    pointer: str,
+    position: int,
+    *,
+    may_miss: bool,
+    may_be_texts: bool,
+    may_be_mixed: bool,
+) -> tuple[Floats | Labels | MixedRows, int]:
     """Return the array that opens at `position`, and where it ends."""
     opening = position
     numbers = np.empty(json_arrays.count_numbers(buffer, position))
     bits = numbers.view(np.uint64)
     outcome, position, row, column, width = json_arrays.read_array(buffer, position, bits, may_miss)
     if outcome != decimal_numbers.NUMBER:
+        is_text = outcome == json_arrays.NOT_A_NUMBER and position < buffer.size
+        is_text = is_text and buffer[position] == json_arrays.QUOTE
+        if may_be_mixed and is_text:
+            return read_mixed(buffer, pointer, opening)
         # The first that is not null decides what all of them are.
-        if (
-            may_miss
-            and outcome == json_arrays.NOT_A_NUMBER
-            and row < 0
-            and position < buffer.size
-            and buffer[position] == json_arrays.QUOTE
-            and (bits[:column] == json_arrays.MISSING).all()
-        ):
+        if may_be_texts and is_text and row < 0 and (bits[:column] == json_arrays.MISSING).all():
             return read_labels(buffer, pointer, opening)
         fault = Fault(outcome, position, row, column, width)
         raise json_faults.fault_error(buffer, pointer, fault)
@@ -169,7 +185,7 @@ def _read_numbers(
     return (numbers if flat else numbers.reshape(row, width)), position
 
 
-def _put_in_place(document: Any, pointer: str, array: Floats | Labels | None) -> None:
+def _put_in_place(document: Any, pointer: str, array: Floats | Labels | MixedRows | None) -> None:
     """Replace the mark at `pointer` by its array; refuse what an escaped name hides."""
     holder = document
     parent, _, name = pointer.rpartition("/")

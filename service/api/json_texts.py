@@ -71,8 +71,8 @@ def _fault(buffer: Bytes, pointer: str, outcome: int, position: int, element: in
     name = json_faults.name_at(pointer)
     return InvalidInput.at(
         f"{pointer}/{element}",
-        f"Element {element} of {name} is not a text, and those before it are; send classes as "
-        "texts alone, null where one is missing, or numbers alone.",
+        f"Element {element} of {name} is not a text, and those before it are; send texts "
+        "alone, or numbers alone.",
     )
 
 

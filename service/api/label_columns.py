@@ -36,7 +36,7 @@ def texts_of(column: pa.ChunkedArray, name: str, pointer: str) -> Texts:
         pointer: Where it stands.
 
     Raises:
-        InvalidInput: They are more than classes can be.
+        InvalidInput: They are more than `MOST_TEXTS`.
 
     Cost: O(bytes), without the GIL.
     """
@@ -47,8 +47,8 @@ def texts_of(column: pa.ChunkedArray, name: str, pointer: str) -> Texts:
     if len(found) > MOST_TEXTS:
         raise InvalidInput.at(
             pointer,
-            f"{name} has {len(found):,} different texts, too many to be classes (max_targets in "
-            "/limits); leave the column out, or send numbers to predict.",
+            f"{name} has {len(found):,} different texts, more than the {MOST_TEXTS:,} that are "
+            "read; send numbers in their place, or leave the column out.",
         )
     codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in encoded.chunks]
     return Texts(found.to_pylist(), np.concatenate(codes).astype(np.int64, copy=False))

@@ -99,14 +99,25 @@ async def read_body(
 
 
 def parse_model(body: bytearray, model: type[Model], array_pointers: frozenset[str]) -> Model:
-    """Return the model that a JSON body holds; the arrays called y in it are targets.
+    """Return the model that a JSON body holds.
+
+    The arrays called y and groups in it may be texts. They, x and queries may have gaps; x, queries
+    and starts may have texts among numbers.
 
     Raises:
         MalformedBody: The body is not JSON.
         InvalidInput: It does not fit the model.
     """
-    targets = frozenset(p for p in array_pointers if p.endswith("/y"))
-    document = parse_document(body, array_pointers=array_pointers, target_pointers=targets)
+    targets = frozenset(p for p in array_pointers if p.endswith(("/y", "/groups")))
+    gaps = frozenset(p for p in array_pointers if p.endswith(("/x", "/queries")))
+    mixed = frozenset(p for p in array_pointers if p.endswith(("/x", "/queries", "/starts")))
+    document = parse_document(
+        body,
+        array_pointers=array_pointers,
+        target_pointers=targets,
+        gap_pointers=gaps,
+        mixed_pointers=mixed,
+    )
     return validated(document, model)
 
 

@@ -11,7 +11,7 @@ from service.domain.errors import FieldFault, InvalidInput, MalformedBody, Unsup
 
 # The parser is given this much at a time, so that it lets other threads run in between.
 SLICE_BYTES: Final = 2**24
-FIELDS: Final = ("name", "target", "task")
+FIELDS: Final = ("name", "target", "task", "categorical", "ordered", "weights")
 LONGEST_FIELD_BYTES: Final = 2**16
 MOST_PARTS: Final = 1_000
 
@@ -38,12 +38,18 @@ class Form:
         name: A label for the dataset.
         targets: The names of the target columns.
         task: What the target is, as far as that is said.
+        weights: The name of the column of weights, if there is one.
+        categorical: The names of unordered features.
+        ordered: The names of ordered features, with their levels.
     """
 
     file: memoryview
     name: str | None
     targets: tuple[str, ...]
     task: str | None
+    weights: str | None
+    categorical: tuple[str, ...]
+    ordered: tuple[str, ...]
 
 
 @dataclass
@@ -128,8 +134,9 @@ def read_form(body: bytearray, boundary: bytes) -> Form:
 def _form_of(parts: list[_Part], view: memoryview) -> Form:
     files: list[memoryview] = []
     name: str | None = None
-    targets: list[str] = []
+    lists: dict[str, list[str]] = {"target": [], "categorical": [], "ordered": []}
     task: str | None = None
+    weights: str | None = None
     for part in parts:
         data = view[part.stop - part.length : part.stop]
         _, options = parse_options_header(part.headers.get("content-disposition"))
@@ -141,19 +148,23 @@ def _form_of(parts: list[_Part], view: memoryview) -> Form:
             name = _text(data, label) or name
         elif label == "task":
             task = _text(data, label) or task
-        elif label == "target":
+        elif label == "weights":
+            weights = _text(data, label) or weights
+        elif label in lists:
             # Swagger UI sends a field that was left empty.
-            targets += [text for text in [_text(data, label)] if text]
+            lists[label] += [text for text in [_text(data, label)] if text]
         else:
             hint = closest(label, FIELDS) or "."
-            known = f"There is no field {shown(label)}{hint} Known are file, name, target and task."
-            raise InvalidInput.at(label, known)
+            known = f"file, {', '.join(FIELDS[:-1])} and {FIELDS[-1]}"
+            detail = f"There is no field {shown(label)}{hint} Known are {known}."
+            raise InvalidInput.at(label, detail)
     if len(files) != 1:
         raise InvalidInput(
             f"The form has {len(files)} files; send one, in the field 'file'.",
             faults=(FieldFault("file", "One CSV file is needed."),),
         )
-    return Form(files[0], name, tuple(targets), task)
+    targets, categorical, ordered = (tuple(texts) for texts in lists.values())
+    return Form(files[0], name, targets, task, weights, categorical, ordered)
 
 
 def _check_file_type(content_type: bytes) -> None:

@@ -1,18 +1,16 @@
 """POST /predict."""
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Final
 
 from fastapi import APIRouter
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.arrow_answers import arrow_pieces
 from service.api.arrow_streams import read_arrow
-from service.api.documentation import documented, prediction_body, success
+from service.api.documentation import QUESTION_ERRORS, documented, prediction_body, success
 from service.api.examples import PREDICTION_ANSWER, PREDICTIONS
 from service.api.media import (
     ContentType,
@@ -22,22 +20,13 @@ from service.api.media import (
     read_body,
     validated,
 )
+from service.api.questions import unless_disconnected
 from service.api.schemas.prediction_requests import PredictionRequest
 from service.api.schemas.predictions import PredictionResponse
 from service.api.state import answer_format, check_no_query, engine_of
 from service.api.timing import ServerTiming
 from service.api.writing import PIECE_NUMBERS, size, write_answer, write_pieces
 from service.domain.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
-    DatasetNotFound,
-    DeadlineExceeded,
-    InvalidInput,
-    MalformedBody,
-    NotAcceptable,
-    NotReady,
-    Overloaded,
-    UnsupportedMediaType,
     WorkerLost,
 )
 from service.engine.commands import Answer, PredictCommand
@@ -45,12 +34,7 @@ from service.engine.engine import Engine
 
 router = APIRouter(tags=["predictions"])
 
-T = TypeVar("T")
-
-ARRAY_POINTERS: Final = frozenset({"/queries", "/dataset/x", "/dataset/y"})
-
-# Most predictions are over by then; only the others are worth a look at the connection.
-WATCHED_AFTER_S: Final = 0.1
+ARRAY_POINTERS: Final = frozenset({"/queries", "/dataset/x", "/dataset/y", "/dataset/weights"})
 
 
 @router.post(
@@ -68,19 +52,7 @@ WATCHED_AFTER_S: Final = 0.1
             "what `include` adds for each query. All else is the JSON, in the metadata of the "
             "schema, under the key `nearfit`.",
         ),
-        **documented(
-            MalformedBody,
-            DatasetNotFound,
-            NotAcceptable,
-            BodyTooLarge,
-            BodyTooSlow,
-            UnsupportedMediaType,
-            InvalidInput,
-            Overloaded,
-            WorkerLost,
-            NotReady,
-            DeadlineExceeded,
-        ),
+        **documented(*QUESTION_ERRORS, WorkerLost),
     },
     openapi_extra=prediction_body(PredictionRequest, PREDICTIONS),
 )
@@ -121,13 +93,13 @@ def read_command(body: bytearray, kind: ContentType, engine: Engine) -> PredictC
         fields = stream.fields(ARRAY_POINTERS, queries=queries)
         return validated(fields, PredictionRequest).to_domain(engine.limits)
     columns = stream.columns()
-    fields = stream.fields(ARRAY_POINTERS, queries=columns.values(columns.names))
+    fields = stream.fields(ARRAY_POINTERS, queries=columns.points(columns.names))
     command = validated(fields, PredictionRequest).to_domain(engine.limits)
     dataset = command.dataset or engine.describe(command.dataset_id or "")
     columns.only(dataset.feature_names)
     if columns.names == dataset.feature_names:
         return command
-    return replace(command, queries=columns.values(dataset.feature_names))
+    return replace(command, queries=columns.points(dataset.feature_names))
 
 
 async def write_prediction(engine: Engine, answer: Answer, answer_format: Format) -> Response:
@@ -139,31 +111,3 @@ async def write_prediction(engine: Engine, answer: Answer, answer_format: Format
     if size(document) <= PIECE_NUMBERS:
         return Response(b"".join(pieces), media_type=Format.ARROW)
     return await write_pieces(engine, pieces, Format.ARROW)
-
-
-async def unless_disconnected(request: Request, work: Coroutine[Any, Any, T]) -> T:
-    """Return what the work gives; cancel it when the client goes away.
-
-    Raises:
-        ClientDisconnect: Nobody waits for the answer any more.
-    """
-    task = asyncio.ensure_future(work)
-    watcher: asyncio.Future[None] | None = None
-    try:
-        await asyncio.wait({task}, timeout=WATCHED_AFTER_S)
-        if not task.done():
-            watcher = asyncio.ensure_future(_disconnected(request))
-            await asyncio.wait({task, watcher}, return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise ClientDisconnect
-        return await task
-    finally:
-        for pending in (task, watcher):
-            if pending is not None and not pending.done():
-                pending.cancel()
-                await asyncio.wait({pending})
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass

@@ -5,32 +5,31 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.datasets import DatasetId
-from service.api.documentation import documented, json_body, success
+from service.api.documentation import QUESTION_ERRORS, documented, json_body, success
 from service.api.examples import RELEVANCE_ANSWER, SCORE_ANSWER, SCORES
-from service.api.media import Format, content_type, parse_model, read_body
-from service.api.predictions import unless_disconnected
+from service.api.media import parse_model
+from service.api.questions import read_question, unless_disconnected
 from service.api.schemas.relevance import RelevanceResponse
 from service.api.schemas.scoring import ScoreRequest, ScoreResponse
-from service.api.state import answer_format, asked, check_no_query, engine_of
+from service.api.state import asked
 from service.api.writing import write_answer
 from service.domain.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
     DatasetNotFound,
     DeadlineExceeded,
     InvalidInput,
-    MalformedBody,
     NotAcceptable,
     NotReady,
     Overloaded,
-    UnsupportedMediaType,
     WorkerLost,
 )
 from service.engine.commands import ScoreCommand
+from service.engine.limits import Limits
 
 router = APIRouter(tags=["scores"])
 
-ARRAY_POINTERS = frozenset({"/rows/x", "/rows/y", "/dataset/x", "/dataset/y"})
+ARRAY_POINTERS = frozenset(
+    {"/rows/x", "/rows/y", "/rows/weights", "/dataset/x", "/dataset/y", "/dataset/weights"}
+)
 
 
 @router.post(
@@ -40,19 +39,7 @@ ARRAY_POINTERS = frozenset({"/rows/x", "/rows/y", "/dataset/x", "/dataset/y"})
     response_class=Response,
     responses={
         **success(200, ScoreResponse, "The score.", example=SCORE_ANSWER),
-        **documented(
-            MalformedBody,
-            DatasetNotFound,
-            NotAcceptable,
-            BodyTooLarge,
-            BodyTooSlow,
-            UnsupportedMediaType,
-            InvalidInput,
-            Overloaded,
-            WorkerLost,
-            NotReady,
-            DeadlineExceeded,
-        ),
+        **documented(*QUESTION_ERRORS, WorkerLost),
     },
     openapi_extra=json_body(ScoreRequest, SCORES),
 )
@@ -62,15 +49,7 @@ async def create_score(request: Request) -> Response:
     By rows sent along, or by the dataset itself: each row is then predicted by all the others,
     exactly as if it had never been uploaded. Above 5,000 rows a sample of them is.
     """
-    answer_format(request, Format.JSON)
-    check_no_query(request)
-    content_type(request, Format.JSON)
-    engine = engine_of(request)
-
-    def read(body: bytearray) -> ScoreCommand:
-        return parse_model(body, ScoreRequest, ARRAY_POINTERS).to_domain(engine.limits)
-
-    command = await read_body(request, engine, read)
+    engine, command = await read_question(request, _command)
     card = await unless_disconnected(request, engine.score(command))
     return await write_answer(engine, ScoreResponse.from_domain(card).document())
 
@@ -96,3 +75,7 @@ async def get_relevance(dataset_id: DatasetId, request: Request) -> Response:
     engine = asked(request)
     found = await unless_disconnected(request, engine.relevance(dataset_id))
     return await write_answer(engine, RelevanceResponse.from_domain(found).document())
+
+
+def _command(body: bytearray, limits: Limits) -> ScoreCommand:
+    return parse_model(body, ScoreRequest, ARRAY_POINTERS).to_domain(limits)

@@ -17,7 +17,7 @@ BLOCK_BYTES: Final = 2**18
 NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
 MISSING: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."})
-NOT_SENT: Final = ("", "NA")  # in a target; besides these, NaN is the number of that name
+NOT_SENT: Final = ("", "NA")  # besides these, NaN is the number of that name
 INFINITE: Final = frozenset({"inf", "infinity"})
 
 
@@ -28,7 +28,6 @@ def first_fault(
     header_line: int,
     is_readable: Callable[[memoryview], bool],
     *,
-    targets: frozenset[int],
     texts: frozenset[int],
 ) -> InvalidInput | MalformedBody:
     """Return the error for the first line that cannot be read.
@@ -39,13 +38,12 @@ def first_fault(
         delimiter: The character between cells.
         header_line: The number of the line of names.
         is_readable: Whether a block of lines can be read, decided fast.
-        targets: The columns in which cells may be missing.
-        texts: Those of them in which any text may stand.
+        texts: The columns in which any text may stand.
     """
     lines_before = header_line
     for block in _blocks(text):
         if not is_readable(block):
-            fault = _fault_in(block, names, delimiter, lines_before, targets, texts)
+            fault = _fault_in(block, names, delimiter, lines_before, texts)
             if fault is not None:
                 return fault
         # The next block begins after a line feed, or after a carriage return alone.
@@ -75,7 +73,6 @@ def _fault_in(
     names: tuple[str, ...],
     delimiter: str,
     lines_before: int,
-    targets: frozenset[int],
     texts: frozenset[int],
 ) -> InvalidInput | MalformedBody | None:
     """Return the error for the first line of the block that is at fault, if there is one."""
@@ -90,7 +87,7 @@ def _fault_in(
                     f"Line {line} has {len(cells)} cells, but the first line has {len(names)} "
                     f"names{_unlike(delimiter, cells)}; every line needs one cell a column.",
                 )
-            for detail, j in _cell_faults(cells, names, targets):
+            for detail, j in _cell_faults(cells, names):
                 if j in texts:
                     continue
                 return InvalidInput.at(f"cell={line},{j + 1}", f"Line {line}, {detail}")
@@ -108,19 +105,16 @@ def _unlike(delimiter: str, cells: list[str]) -> str:
     return f" separated by a {names[delimiter]}" if others else ""
 
 
-def _cell_faults(
-    cells: list[str], names: tuple[str, ...], targets: frozenset[int]
-) -> Iterator[tuple[str, int]]:
+def _cell_faults(cells: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
     """Yield what is wrong with the cells of a line, and in which column."""
     for j, cell in enumerate(cells):
         text = cell.strip(" \t")
         column = f"column {shown(names[j])}"
-        if j in targets and (cell in NOT_SENT or text.lower() == "nan"):
+        if cell in NOT_SENT or text.lower() == "nan":
             continue
         if text.lower() in MISSING:
             what = "is empty" if not text else f"has {shown(text)} for a missing value"
-            remedy = "leave the cell empty" if j in targets else "drop the line"
-            yield f"{column} {what}; {remedy}, or fill in a number.", j
+            yield f"{column} {what}; leave the cell empty, or fill in a number.", j
         elif text.lower().lstrip("+-") in INFINITE:
             yield f"{column} is {shown(text)}; it must be a finite number.", j
         elif DECIMAL_COMMA.fullmatch(text):

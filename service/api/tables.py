@@ -6,6 +6,7 @@ reads the text once more in blocks, and the first block that it cannot take is r
 
 import csv
 import re
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -43,16 +44,26 @@ class Table(Columns):
         self.delimiter = delimiter
 
 
-def read_table(text: memoryview, limits: Limits, targets: tuple[str, ...] = ()) -> Table:
-    """Return the table in a CSV file: a line of names, then lines of numbers.
+def read_table(
+    text: memoryview,
+    limits: Limits,
+    targets: tuple[str, ...] = (),
+    *,
+    texts: Collection[str] = (),
+    numbers: Collection[str] = (),
+) -> Table:
+    """Return the table in a CSV file: a line of names, then lines of numbers and texts.
 
-    Cells of the targets may be missing. A single target may be texts, none of which is a number.
+    Cells may be missing. A column is of texts if it has some, none of which is a number.
 
     Args:
         text: UTF-8, with or without a byte order mark. The delimiter is a comma, or the semicolon
             or tab that the first line has in its place.
         limits: How many columns are read at most.
-        targets: The columns that are targets; none for the last one.
+        targets: The columns that are targets; none for the last one. Of several, each is of
+            numbers.
+        texts: Columns that are of texts, even if these look like numbers.
+        numbers: Columns that are of numbers.
 
     Raises:
         MalformedBody: It is not text in UTF-8, or empty.
@@ -67,9 +78,11 @@ def read_table(text: memoryview, limits: Limits, targets: tuple[str, ...] = ()) 
     delimiter = _delimiter(header)
     names = _column_names(header, delimiter, line, limits.max_features + limits.max_targets)
     chosen = frozenset(name for name in names if name in (targets or names[-1:]))
-    columns = _arrow_columns(rest, names, delimiter, chosen)
+    columns = _arrow_columns(rest, names, delimiter, frozenset(texts))
     if columns is None:
-        columns = _columns_with_texts(rest, names, delimiter, line, chosen)
+        fixed = {*texts, *numbers, *(chosen if len(chosen) > 1 else ())}
+        open_ = frozenset(names) - fixed
+        columns = _columns_with_texts(rest, names, delimiter, line, open_, frozenset(texts))
     if columns.num_rows == 0:
         raise InvalidInput.at(
             f"cell={line + 1},1",
@@ -150,50 +163,64 @@ def _columns_with_texts(
     names: tuple[str, ...],
     delimiter: str,
     header_line: int,
-    targets: frozenset[str],
+    open_: frozenset[str],
+    texts: frozenset[str],
 ) -> pa.Table:
-    """Return the columns, the one target as texts, as it cannot be read as numbers.
+    """Return the columns, those as texts that cannot be read as numbers.
+
+    Args:
+        text: The lines.
+        names: Of the columns.
+        delimiter: The character between cells.
+        header_line: The number of the line of names.
+        open_: The columns that may be either.
+        texts: Those that are texts.
 
     Raises:
-        MalformedBody, InvalidInput: That neither; the fault names line and column.
+        MalformedBody, InvalidInput: They cannot be read as texts either; the fault names line and
+            column.
     """
-    target = next(iter(targets), "")
-    texts = targets if len(targets) == 1 else frozenset[str]()
-    columns = _arrow_columns(text, names, delimiter, targets, texts) if texts else None
-    if columns is not None and columns.num_rows:
-        different = pc.utf8_trim_whitespace(columns.column(target).unique())
-        # Numbers, well written or not, finite or not.
-        meant = f"^({NUMBER.pattern}|{DECIMAL_COMMA.pattern}|[+-]?[iI]nf(inity)?)$"
-        numbers = pc.match_substring_regex(different, meant)
-        if not pc.any(numbers).as_py():
-            return columns
-        texts = frozenset()  # among numbers, a text is a fault
+    texts |= open_
+    columns = _arrow_columns(text, names, delimiter, texts)
+    if columns is not None:
+        texts -= {name for name in open_ if not _are_texts(columns.column(name))}
+        columns = _arrow_columns(text, names, delimiter, texts)
+    if columns is not None:
+        return columns
     raise first_fault(
         text,
         names,
         delimiter,
         header_line,
-        lambda block: _arrow_columns(block, names, delimiter, targets, texts) is not None,
-        targets=frozenset(names.index(name) for name in targets),
+        lambda block: _arrow_columns(block, names, delimiter, texts) is not None,
         texts=frozenset(names.index(name) for name in texts),
     )
+
+
+def _are_texts(column: pa.ChunkedArray) -> bool:
+    """Return whether cells are texts and none is a number: among numbers, a text is a fault."""
+    different = pc.utf8_trim_whitespace(column.unique())
+    # Numbers, well written or not, finite or not.
+    meant = f"^({NUMBER.pattern}|{DECIMAL_COMMA.pattern}|[+-]?[iI]nf(inity)?)$"
+    if pc.any(pc.match_substring_regex(different, meant)).as_py():
+        return False
+    nothing = pc.is_in(different, pa.array(NOT_SENT, pa.large_string()))
+    return not pc.all(nothing).as_py()
 
 
 def _arrow_columns(
     text: memoryview,
     names: tuple[str, ...],
     delimiter: str,
-    targets: frozenset[str],
     texts: frozenset[str] = frozenset(),
 ) -> pa.Table | None:
-    """Return the columns, or None where a cell is not a finite number.
+    """Return the columns, or None where a cell is not a finite number, nor missing.
 
     Args:
         text: The lines.
         names: Of the columns.
         delimiter: The character between cells.
-        targets: The columns in which cells may be missing.
-        texts: The columns of texts.
+        texts: The columns of texts; an empty one is missing.
     """
     if not text.nbytes:
         return pa.table({name: pa.array([], pa.float64()) for name in names})
@@ -205,8 +232,8 @@ def _arrow_columns(
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter),
             convert_options=arrow_csv.ConvertOptions(
                 column_types=kinds,
-                null_values=[""] if texts else list(NOT_SENT),
-                strings_can_be_null=True,
+                null_values=list(NOT_SENT),
+                strings_can_be_null=False,
             ),
             # Arrow's own pool would keep what a large file took, for files to come.
             memory_pool=pa.system_memory_pool(),
@@ -216,14 +243,7 @@ def _arrow_columns(
             return pa.table({name: pa.array([], pa.float64()) for name in names})
         return None
     for name, column in zip(names, columns.columns, strict=True):
-        if name in texts:
-            continue
-        if name in targets:
-            chunks = (chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks)
-            if any(np.isinf(numbers).any() for numbers in chunks):
-                return None
-        elif column.null_count or not all(
-            np.isfinite(chunk.to_numpy()).all() for chunk in column.chunks
-        ):
+        chunks = (chunk.to_numpy(zero_copy_only=False) for chunk in column.chunks)
+        if name not in texts and any(np.isinf(numbers).any() for numbers in chunks):
             return None
     return columns

@@ -7,31 +7,27 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.documentation import documented, json_body, no_content, success
+from service.api.documentation import BODY_ERRORS, documented, json_body, no_content, success
 from service.api.examples import JOB_ANSWER, JOBS_ANSWER, TUNINGS
-from service.api.media import Format, content_type, parse_model, read_body
-from service.api.predictions import unless_disconnected
+from service.api.media import parse_model
+from service.api.questions import read_question, unless_disconnected
 from service.api.schemas.tuning import JobPage, TuningJobItem, TuningRequest, TuningResponse
-from service.api.state import answer_format, asked, check_no_query, engine_of
+from service.api.state import asked, check_no_query, engine_of
 from service.api.writing import write_answer
 from service.domain.errors import (
-    BodyTooLarge,
-    BodyTooSlow,
     DatasetNotFound,
     InvalidInput,
     JobNotFound,
-    MalformedBody,
     NotAcceptable,
     NotReady,
-    Overloaded,
-    UnsupportedMediaType,
 )
 from service.engine.commands import TuneCommand
 from service.engine.jobs import TuningJob
+from service.engine.limits import Limits
 
 router = APIRouter(tags=["tuning"])
 
-ARRAY_POINTERS = frozenset({"/dataset/x", "/dataset/y"})
+ARRAY_POINTERS = frozenset({"/dataset/x", "/dataset/y", "/dataset/weights", "/groups"})
 
 JobId = Annotated[str, Path(description="The id of the job, from POST /tune or GET /jobs.")]
 
@@ -49,17 +45,7 @@ JobId = Annotated[str, Path(description="The id of the job, from POST /tune or G
             "The search has begun; `Location` is the address of its job.",
             headers=("Location",),
         ),
-        **documented(
-            MalformedBody,
-            DatasetNotFound,
-            NotAcceptable,
-            BodyTooLarge,
-            BodyTooSlow,
-            UnsupportedMediaType,
-            InvalidInput,
-            Overloaded,
-            NotReady,
-        ),
+        **documented(*BODY_ERRORS, DatasetNotFound, NotAcceptable, NotReady),
     },
     openapi_extra=json_body(TuningRequest, TUNINGS),
 )
@@ -73,15 +59,7 @@ async def tune(request: Request) -> Response:
     With the header `Prefer: respond-async` the answer is 202 at once, and `GET /jobs/{id}` shows
     how far the search is. Without it, a client that goes away ends the search.
     """
-    answer_format(request, Format.JSON)
-    check_no_query(request)
-    content_type(request, Format.JSON)
-    engine = engine_of(request)
-
-    def read(body: bytearray) -> TuneCommand:
-        return parse_model(body, TuningRequest, ARRAY_POINTERS).to_domain(engine.limits)
-
-    command = await read_body(request, engine, read)
+    engine, command = await read_question(request, _command)
     job = engine.tune(command)
     if _wants_async(request):
         path = f"{request.scope.get('root_path', '')}/jobs/{job.id}"
@@ -156,3 +134,7 @@ def _wants_async(request: Request) -> bool:
         preference.partition(";")[0].strip().lower() == "respond-async"
         for preference in preferences
     )
+
+
+def _command(body: bytearray, limits: Limits) -> TuneCommand:
+    return parse_model(body, TuningRequest, ARRAY_POINTERS).to_domain(limits)

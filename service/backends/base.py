@@ -89,7 +89,7 @@ class Moments:
     Attributes:
         gram: Σ w φ φᵀ, (m, p, p).
         rhs: Σ w φ yᵀ, (m, p, t).
-        weight_sq: Σ w², (m,).
+        weight_sq: Σ w² / p, the rows' own weights p being 1 as a rule, (m,).
         count: The number of rows with w > 0, (m,).
         radius: Rows further away are not in the sums, (m,); infinity where all rows are.
     """
@@ -171,11 +171,28 @@ class Resident(Protocol):
         """The targets, (n, t)."""
 
     @property
+    def row_weights(self) -> Floats | None:
+        """What each row counts, p_i ≥ 0, (n,); None where all count 1."""
+
+    @property
+    def n_sloped(self) -> int:
+        """How many columns of x, the first, polynomials have slopes in; all but for categories.
+
+        The others, coordinates of categories, enter distances alone.
+        """
+
+    @property
     def nbytes(self) -> int:
         """Bytes held beyond the dataset's own arrays."""
 
+    def reweighted(self, row_weights: Floats) -> "Resident":
+        """Return the same rows with other weights (n,); what is prepared of the rows is shared."""
+
     def nearest(self, q: Floats, k: int) -> Nearest:
-        """Return the k nearest rows of each query, 1 ≤ k ≤ n; ties go to the smaller row."""
+        """Return the k nearest rows of each query, 1 ≤ k ≤ n; ties go to the smaller row.
+
+        Rows are found whatever their weights, as those of `within` are.
+        """
 
     def within(self, q: Floats, radius: Floats) -> Within:
         """Return the rows at a distance ≤ radius (m,) of each query; infinity means all rows."""
@@ -191,19 +208,20 @@ class Resident(Protocol):
         nearest_distance: Floats | None = None,
         found: Nearest | None = None,
     ) -> Moments:
-        """Return the weighted sums for w_i = K(‖x_i - q‖ / h), h = bandwidth (m,) > 0.
+        """Return the weighted sums for w_i = K(‖x_i - q‖ / h) p_i, h = bandwidth (m,) > 0.
 
         Compact kernels weigh the rows with u ≤ 1. The Gaussian takes `nearest_distance` (m,),
-        δ = min_i ‖x_i - q‖, and weighs exp(-(d_i² - δ²) / 2h²): a common factor, which cancels
-        in every ratio, and which keeps far queries from dividing zero by zero. Rows may be left out
-        that together weigh less than 10⁻¹² of all; see `Moments.radius`.
+        δ = min ‖x_i - q‖ over the rows with p_i > 0, and weighs exp(-(d_i² - δ²) / 2h²): a common
+        factor, which cancels in every ratio, and which keeps far queries from dividing zero by
+        zero. Rows may be left out that together weigh less than 10⁻¹² of all; see `Moments.radius`.
 
         Args:
             q: Queries, (m, d).
             kernel: Weight function.
             bandwidth: (m,), positive.
             degree: 0, 1, 2 or 3.
-            center: (m, d), what φ is centred at; the query where None. Weights stay about q.
+            center: (m, n_sloped), what φ is centred at; the query where None. Weights stay
+                about q.
             nearest_distance: (m,); required for the Gaussian, unused for others.
             found: What `nearest` gave for these queries, for any k: a backend may save itself a
                 second search. The result does not depend on it but for the rounding of sums.
@@ -234,10 +252,13 @@ class Backend(Protocol):
         *,
         indexed_rows: int | None = None,
         base: Resident | None = None,
+        row_weights: Floats | None = None,
+        n_sloped: int | None = None,
     ) -> Resident:
         """Return the rows made ready for reductions, found the way `search` says.
 
-        A backend that has one way only takes that.
+        A backend that has one way only takes that, and one that knows no weights of rows refuses
+        them with a TypeError.
 
         Args:
             x: The rows, (n, d).
@@ -247,7 +268,15 @@ class Backend(Protocol):
                 it. None: all. The results do not depend on it but for the rounding of sums.
             base: What was loaded for an earlier version, whose rows are the first of x: its index
                 is used where it covers `indexed_rows` rows. Nothing else depends on it.
+            row_weights: What each row counts, p_i ≥ 0, (n,); None where all count 1.
+            n_sloped: See `Resident`; None for all columns.
         """
+
+
+def sloped(rows: Resident, points: Floats) -> Floats:
+    """Return the columns of points (…, D) that polynomials have slopes in, (…, n_sloped)."""
+    d = rows.n_sloped
+    return points if d == points.shape[-1] else np.ascontiguousarray(points[..., :d])
 
 
 def monomial_count(d: int, degree: int) -> int:

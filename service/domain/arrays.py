@@ -24,19 +24,22 @@ def as_floats(values: Any) -> Floats:
 def column_extremes(x: Floats) -> tuple[Floats, Floats]:
     """Return the least and the greatest value of each column of x (n, d), (d,) each; n > 0.
 
+    NaN, a missing cell, is passed over; a column of nothing else has NaN.
+
     Cost: O(n d). Over long and narrow rows NumPy takes ten times as long as over a copy of a block
     of them that has the columns side by side.
     """
     n, d = x.shape
     if x.size <= NUMBERS_AT_ONCE or d >= MANY_COLUMNS:
-        return x.min(axis=0), x.max(axis=0)
+        return np.fmin.reduce(x, axis=0), np.fmax.reduce(x, axis=0)
     rows = NUMBERS_AT_ONCE // d
     starts = range(0, n, rows)
     extremes = np.empty((2, d, len(starts)))
     for block, start in enumerate(starts):
         columns = np.ascontiguousarray(x[start : start + rows].T)
-        extremes[0, :, block], extremes[1, :, block] = columns.min(axis=1), columns.max(axis=1)
-    return extremes[0].min(axis=1), extremes[1].max(axis=1)
+        extremes[0, :, block] = np.fmin.reduce(columns, axis=1)
+        extremes[1, :, block] = np.fmax.reduce(columns, axis=1)
+    return np.fmin.reduce(extremes[0], axis=1), np.fmax.reduce(extremes[1], axis=1)
 
 
 NUMBERS_AT_ONCE = 2**16

@@ -122,7 +122,7 @@ class StoreFull(ServiceUnable):
 
 @final
 class DeadlineExceeded(ServiceUnable):
-    """The prediction took longer than the time given to it."""
+    """The answer took longer than the time given to it."""
 
 
 @final

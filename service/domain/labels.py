@@ -19,7 +19,7 @@ Class: TypeAlias = str | int
 MOST_INDICATORS = 2**27
 """Rows times classes: 1 GiB, which is what a body of numbers may come to."""
 
-LARGEST_WHOLE = 2.0**53
+LARGEST_WHOLE = 2**53
 """Up to here each whole number is a float64 of its own."""
 
 
@@ -57,20 +57,67 @@ def whole_labels(values: Floats, pointer: str, most: int) -> Labels:
         )
     numbers = values.reshape(-1)
     missing = np.isnan(numbers)
-    with np.errstate(invalid="ignore"):  # infinity less itself is no whole number either
-        whole = (np.rint(numbers) - numbers == 0.0) & (np.abs(numbers) <= LARGEST_WHOLE)
-    if not (whole | missing).all():
-        row = int(np.argmin(whole | missing))
-        raise InvalidInput.at(
-            f"{pointer}/{row}",
-            f"Row {row} has the class {numbers[row]:g}; classes are texts or whole numbers: "
-            "correct it, or leave out task to predict numbers.",
-        )
+    _check_whole(numbers, pointer, "class", ", or leave out task to predict numbers")
     found, codes = np.unique(numbers[~missing], return_inverse=True)
     check_number_of_classes(len(found), pointer, most)
     places = np.full(len(numbers), -1, dtype=np.int64)
     places[~missing] = codes.reshape(-1)
     return Labels(tuple(int(number) for number in found), places)
+
+
+def group_codes(values: Floats | Labels, pointer: str) -> Rows:
+    """Return the group of each row as a number from 0, (n,), from labels of either kind.
+
+    Raises:
+        InvalidInput: There are none, several columns of them, a row has none, or a number is not
+            whole.
+
+    Cost: O(n log n), for sorting.
+    """
+    if isinstance(values, Labels):
+        codes, missing = values.codes, values.codes < 0
+    else:
+        if values.ndim != 1 or not values.size:
+            raise InvalidInput.at(
+                pointer,
+                "Labels stand in one flat list of at least 1; send one for each row, strings or "
+                "whole numbers.",
+            )
+        missing = np.isnan(values)
+        _check_whole(values, pointer, "label", "")
+        codes = np.unique(values, return_inverse=True)[1].reshape(-1).astype(np.int64, copy=False)
+    if missing.any():
+        row = int(np.argmax(missing))
+        raise InvalidInput.at(
+            f"{pointer}/{row}",
+            f"Row {row} has no label; send one for each row, a string or a whole number.",
+        )
+    return codes
+
+
+def _check_whole(numbers: Floats, pointer: str, kind: str, otherwise: str) -> None:
+    """Check that the numbers (n,) are whole, as far as they are there.
+
+    Raises:
+        InvalidInput: One is not, or too large to be told from the next.
+    """
+    with np.errstate(invalid="ignore"):  # infinity less itself is no whole number either
+        is_whole = np.isnan(numbers) | (np.rint(numbers) - numbers == 0.0)
+        is_told = is_whole & ~(np.abs(numbers) > LARGEST_WHOLE)
+    if is_told.all():
+        return
+    row = int(np.argmin(is_told))
+    said = f"Row {row} has the {kind} {numbers[row]:g}"
+    if is_whole[row]:
+        raise InvalidInput.at(
+            f"{pointer}/{row}",
+            f"{said}, and beyond {LARGEST_WHOLE:,} whole numbers are not told apart: send it as "
+            f"a text, with all others{otherwise}.",
+        )
+    raise InvalidInput.at(
+        f"{pointer}/{row}",
+        f"{said}; it must be a string or a whole number: correct it{otherwise}.",
+    )
 
 
 def check_number_of_classes(number: int, pointer: str, most: int) -> None:

@@ -19,6 +19,7 @@ class Status(StrEnum):
     NOT_CONVERGED = "not_converged"
     UNDETERMINED = "undetermined"
     UNBOUNDED = "unbounded"
+    MISSING_CELLS = "missing_cells"
 
 
 IntervalKind: TypeAlias = Literal["confidence", "prediction", "conformal", "jackknife_plus"]
@@ -164,8 +165,8 @@ class Slopes(PerQuery):
     """The slopes of the local polynomials, in data units.
 
     Attributes:
-        slope: (m, t, d); NaN where no row carries weight.
-        standard_error: (m, t, d).
+        slope: (m, t, d); NaN where no row carries weight, and where the rows do not tell it.
+        standard_error: (m, t, d); NaN likewise.
     """
 
     slope: Floats

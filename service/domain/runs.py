@@ -46,6 +46,38 @@ def concatenated(parts: Sequence[Prediction]) -> Prediction:
     )
 
 
+def reordered(prediction: Prediction, places: Rows) -> Prediction:
+    """Return the prediction in which query i of this one stands at places[i], (m,), all once."""
+    order = np.argsort(places)
+    issues = (replace(issue, queries=np.sort(places[issue.queries])) for issue in prediction.issues)
+    return replace(
+        _taken(prediction, order),
+        issues=tuple(issues),
+        neighbors=None
+        if prediction.neighbors is None
+        else _reordered_neighbors(prediction.neighbors, order),
+    )
+
+
+def _taken(part: P, order: Rows) -> P:
+    """Return the entries of these queries; what is not an entry a query stays as it is."""
+    entries: dict[str, Any] = dict(vars(part))
+    for name, value in entries.items():
+        if isinstance(value, np.ndarray):
+            entries[name] = value[order]
+        elif isinstance(value, PerQuery):
+            entries[name] = _taken(value, order)
+    return type(part)(**entries)
+
+
+def _reordered_neighbors(found: Neighbors, order: Rows) -> Neighbors:
+    counts = np.diff(found.offsets)[order]
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
+    within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], counts)
+    entries = np.repeat(found.offsets[:-1][order], counts) + within
+    return Neighbors(offsets, found.rows[entries], found.distances[entries], found.weights[entries])
+
+
 def _joined_issues(parts: Sequence[Prediction], starts: Rows) -> tuple[Issue, ...]:
     queries: dict[tuple[Status, str], list[Rows]] = {}
     for part, start in zip(parts, starts, strict=False):

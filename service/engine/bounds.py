@@ -77,7 +77,7 @@ def _conformal(calibration: Calibration, level: float) -> Bounds:
 
 def _jackknife_plus(calibration: Calibration, level: float, blocks: Blocks) -> Bounds:
     made, left_out = calibration.scores(), calibration.left_out()
-    rows, fit, system = calibration.rows, calibration.fit, calibration.system
+    rows, fit, system = calibration.fitted, calibration.fit, calibration.system
     # In the order of the scores: rows without a prediction of their own come last, and bound
     # nothing.
     order = np.argsort(~left_out.is_known, kind="stable")

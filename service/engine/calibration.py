@@ -7,6 +7,7 @@ first asked for, and kept like other prepared parts.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final, NamedTuple, TypeAlias, TypeVar, final
 
 import numpy as np
@@ -19,9 +20,16 @@ from service.domain.prediction import Noise
 from service.engine.plan import Plan
 from service.engine.prepared import Prepared, Sized
 from service.engine.residuals import LeftOut, LocalNoise, NoiseLevel, Scores, Spacing
-from service.estimators import linear
+from service.estimators import linear, robust
 from service.estimators.blocks import Blocks
-from service.estimators.fits import Fit, Kriging, Linear
+from service.estimators.fits import (
+    Fit,
+    Kriging,
+    Linear,
+    LocalPolynomial,
+    NadarayaWatson,
+    as_polynomial,
+)
 from service.estimators.intervals import local_scale
 from service.estimators.isolation import spacing
 from service.estimators.kriging import Coefficients
@@ -29,6 +37,8 @@ from service.estimators.kriging_system import Solver, System
 from service.estimators.kriging_variance import signal_variance
 from service.estimators.leave_one_out import leave_one_out, predicted_by_others
 from service.estimators.linear import LinearModel
+from service.estimators.row_bandwidths import Spreading
+from service.estimators.row_weights import counted, multiplied
 from service.estimators.uncertainty import EXACT_ROWS, local_variance, residual_variance
 
 T = TypeVar("T", bound=Sized)
@@ -63,6 +73,7 @@ class CalibrationPart(NamedTuple):
     fit: Fit
     search: Search
     solver: Solver | None
+    target: int
 
 
 @final
@@ -82,6 +93,7 @@ class Calibration:
         backend: Where the reductions run.
         cache: Keeps the pieces.
         blocks: Runs the work.
+        target: Of a robust fit, the target whose robustness weights are meant.
     """
 
     dataset: Dataset
@@ -92,6 +104,17 @@ class Calibration:
     backend: Backend
     cache: Prepared
     blocks: Blocks
+    target: int = 0
+
+    @property
+    def robustness(self) -> Floats | None:
+        """The weights of the rows by their residuals, (n,); None where the fit is not robust."""
+        return self.solution[:, self.target] if isinstance(self.solution, np.ndarray) else None
+
+    @cached_property
+    def fitted(self) -> Resident:
+        """The rows as they are fitted: those of a robust fit weighed by their residuals."""
+        return self.rows if self.robustness is None else multiplied(self.rows, self.robustness)
 
     @property
     def system(self) -> System | None:
@@ -106,7 +129,7 @@ class Calibration:
         return self.solution if isinstance(self.solution, LinearModel) else None
 
     def left_out(self) -> LeftOut:
-        """Return the leave-one-out residuals of a sample of the rows."""
+        """Return the leave-one-out residuals of a sample of the rows that count."""
         return self._kept("left_out", self._leave_out)
 
     def noise(self) -> NoiseLevel:
@@ -127,7 +150,7 @@ class Calibration:
 
     def _kept(self, piece: str, make: Callable[[], T]) -> T:
         part = CalibrationPart(
-            piece, self.backend.name, self.fit, self.plan.search, self.plan.solver
+            piece, self.backend.name, self.fit, self.plan.search, self.plan.solver, self.target
         )
         return self.cache.get(self.dataset, part, make, self.blocks.check)
 
@@ -135,29 +158,44 @@ class Calibration:
         n, system = len(self.rows.x), self.system
         if system is not None:
             most = int(np.clip(SOLVE_WORK / n**2, LEAST_SOLVES, MOST_SOLVES))
-            at = _sample(n, most)
+            at = _sample(self.rows, most)
             found = leave_one_out(self.rows, self.fit, at, system=system, blocks=self.blocks)
-            return LeftOut(at, found.residual, found.variance)
-        at = _sample(n, SAMPLE_ROWS)
+            return self._left_out(at, found.residual, found.variance)
+        at = _sample(self.rows, SAMPLE_ROWS)
         if self.plane is not None:
-            return LeftOut(
-                at, leave_one_out(self.rows, self.fit, at, blocks=self.blocks).residual, None
-            )
+            found = leave_one_out(self.rows, self.fit, at, blocks=self.blocks)
+            return self._left_out(at, found.residual, None)
         fit = self.fit
         if fit.n_neighbors == n:  # there are no more without the row
             fit = replace(fit, n_neighbors=n - 1)
 
         def predict(part: slice) -> tuple[Floats, Floats | None]:
-            return predicted_by_others(self.rows, fit, at[part])
+            return predicted_by_others(self.fitted, fit, at[part])
 
         found_parts = self.blocks(predict, len(at), AT_ONCE)
         means = [mean for mean, _ in found_parts]
         variances = [variance for _, variance in found_parts if variance is not None]
-        return LeftOut(
+        return self._left_out(
             at,
             self.rows.y[at] - np.concatenate(means),
             np.concatenate(variances) if variances else None,
         )
+
+    def _left_out(self, at: Rows, residual: Floats, variance: Floats | None) -> LeftOut:
+        """Return the residuals with what makes them like those of rows of weight 1.
+
+        A residual of the kriging model has the variance v + α / p, any other one that of its row's
+        noise, σ² / p, as far as it knows.
+        """
+        if self.rows.row_weights is None:
+            return LeftOut(at, residual, variance)
+        p = self.rows.row_weights[at]
+        square = p
+        if isinstance(self.fit, Kriging) and variance is not None:
+            more = self.fit.alpha - self.fit.alpha / p
+            square = np.ones_like(p)
+            np.divide(variance + more, variance, out=square, where=variance > 0)
+        return LeftOut(at, residual, variance, p, np.sqrt(np.maximum(square, 0.0)))
 
     def _find_noise(self) -> NoiseLevel:
         if isinstance(self.fit, Kriging):
@@ -167,9 +205,11 @@ class Calibration:
         elif isinstance(self.fit, Linear):
             raise TypeError("a linear regression has a plane")
         else:
-            n = len(self.rows.x)
-            at = None if n <= EXACT_ROWS else _sample(n, EXACT_ROWS)
-            found = residual_variance(self.rows, self.fit, at, self.blocks)
+            at = None if len(self.rows.x) <= EXACT_ROWS else _sample(self.rows, EXACT_ROWS)
+            found = residual_variance(self._as_observed(), self.fit, at, self.blocks)
+            if self.robustness is not None:  # one target's, in the place of all
+                every = np.repeat(found.variance, self.rows.y.shape[1])
+                found = replace(found, variance=every)
         report = Noise(
             scale=np.sqrt(found.variance),
             signal_scale=None,
@@ -178,6 +218,29 @@ class Calibration:
             rows=found.sampled,
         )
         return NoiseLevel(found.variance, found.freedom, report)
+
+    def _as_observed(self) -> Resident:
+        """Return the rows whose residuals tell the noise: of a robust fit with pseudovalues."""
+        fit, r, c = self.fit, self.robustness, self.target
+        if r is None or not isinstance(fit, NadarayaWatson | LocalPolynomial):
+            return self.rows
+        mean = robust.means_at_rows(self.fitted, as_polynomial(fit), self.blocks)[:, c]
+        y, counts = self.rows.y[:, c], counted(self.rows)
+        mean = np.where(np.isnan(mean), y, mean)
+        pseudo, p = y.copy(), self.rows.row_weights
+        pseudo[counts] = robust.pseudovalues(
+            mean[counts], (y - mean)[counts], r[counts], None if p is None else p[counts]
+        )
+        plain = self.rows.rows if isinstance(self.rows, Spreading) else self.rows
+        observed = self.backend.load(
+            plain.x,
+            pseudo[:, None],
+            self.plan.search,
+            base=plain,
+            row_weights=p,
+            n_sloped=plain.n_sloped,
+        )
+        return replace(self.rows, rows=observed) if isinstance(self.rows, Spreading) else observed
 
     def _signal(self, fit: Kriging) -> NoiseLevel:
         left_out = self.left_out()
@@ -200,7 +263,7 @@ class Calibration:
         left_out = self.left_out()
         if not left_out.is_known.any():
             return LocalNoise(None, 0, np.full(self.rows.y.shape, np.nan))
-        errors = self._errors(left_out, left_out.residual)
+        errors = self._errors(left_out, left_out.of_weight_1)
         k = min(LOCAL_NOISE_ROWS, len(errors.x))
         x = np.ascontiguousarray(self.rows.x)
         found = self.blocks(lambda part: local_variance(errors, x[part], k), len(x), ROWS_AT_ONCE)
@@ -211,7 +274,7 @@ class Calibration:
         is_known = left_out.is_known
         if is_known.sum() < 2:
             return Scores(None, np.full(left_out.residual.shape, np.inf))
-        scale = local_scale(self._errors(left_out, np.abs(left_out.residual)))
+        scale = local_scale(self._errors(left_out, np.abs(left_out.of_weight_1)))
         unknown = np.full((int((~is_known).sum()), left_out.residual.shape[1]), np.inf)
         return Scores(scale, np.concatenate([scale.scores(), unknown]))
 
@@ -222,13 +285,15 @@ class Calibration:
         return self.backend.load(x, np.ascontiguousarray(targets[left_out.is_known]), search)
 
     def _space(self) -> Spacing:
-        at = _sample(len(self.rows.x), SAMPLE_ROWS)
+        at = _sample(self.rows, SAMPLE_ROWS)
         found = self.blocks(lambda part: spacing(self.rows, at[part]), len(at), AT_ONCE)
         return Spacing(np.sort(np.concatenate(found)))
 
 
-def _sample(n: int, most: int) -> Rows:
-    """Return the rows to look at, ascending: all, or some drawn at random."""
-    if n <= most:
-        return np.arange(n, dtype=np.int64)
-    return np.sort(np.random.default_rng(SEED).choice(n, most, replace=False)).astype(np.int64)
+def _sample(rows: Resident, most: int) -> Rows:
+    """Return the rows to look at, ascending: all that count, or some of them drawn at random."""
+    every = counted(rows)
+    if len(every) <= most:
+        return every
+    chosen = np.random.default_rng(SEED).choice(len(every), most, replace=False)
+    return every[np.sort(chosen)]

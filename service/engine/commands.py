@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from service.domain.arrays import Floats, Rows
+from service.domain.categories import Points
 from service.domain.dataset import Dataset
 from service.domain.labels import Labels
 from service.domain.prediction import MEAN_ALONE, IntervalKind, Prediction, Wanted
@@ -31,7 +32,7 @@ class PredictCommand:
         timeout_s: How long it may take; None for the service's default.
     """
 
-    queries: Floats
+    queries: Points
     dataset_id: str | None = None
     dataset: Dataset | None = None
     fit: AnyFit = field(default_factory=Auto)
@@ -50,6 +51,8 @@ class TuneCommand:
         selector: "search" among all methods, or by what the reach of the fit is chosen.
         fit: Whose reach that is.
         groups: The group of each row, (n,), from 0, if a row's whole group is left out with it.
+        group_by: The feature whose values say which rows are of one group; in place of `groups`.
+        blocks: Into how many groups of rows that follow each other they are cut; the same.
         methods: Those to search among; None for all.
     """
 
@@ -59,6 +62,8 @@ class TuneCommand:
     selector: AnySelector = "search"
     fit: AnyFit | None = None
     groups: Rows | None = None
+    group_by: str | None = None
+    blocks: int | None = None
     methods: frozenset[type[Fit]] | None = None
 
 
@@ -76,7 +81,7 @@ class MinimizeCommand:
         timeout_s: When the paths end where they are; None for the service's default.
     """
 
-    starts: Floats
+    starts: Points
     descent: Descent
     dataset_id: str | None = None
     dataset: Dataset | None = None
@@ -117,6 +122,7 @@ class ScoreCommand:
         dataset: rows sent along.
         fit: What to judge.
         rows: x and y of the rows to judge by; None: each row of the dataset by all the others.
+        row_weights: What each of these rows counts; None where all count 1.
         interval: The kind of the intervals to judge; None for no intervals.
         level: Of the intervals.
         timeout_s: How long it may take; None for the service's default.
@@ -125,7 +131,8 @@ class ScoreCommand:
     dataset_id: str | None = None
     dataset: Dataset | None = None
     fit: AnyFit = field(default_factory=Auto)
-    rows: tuple[Floats, Floats | Labels] | None = None
+    rows: tuple[Points, Floats | Labels] | None = None
+    row_weights: Floats | None = None
     interval: IntervalKind | None = None
     level: float = 0.9
     timeout_s: float | None = None

@@ -10,12 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar, final
+from typing import Any, TypeVar, final
 
-from service.backends.base import Backend
+from service.backends.base import Backend, Search
 from service.backends.keops.formulas import Device
 from service.backends.native.planning import indexed_after_append
 from service.domain.arrays import Floats
+from service.domain.categories import Points
 from service.domain.dataset import Dataset
 from service.domain.errors import NotReady, Overloaded
 from service.domain.labels import Labels
@@ -32,7 +33,6 @@ from service.engine.commands import (
     ScoreCommand,
     TuneCommand,
 )
-from service.engine.extras import check_wanted
 from service.engine.jobs import Jobs, TuningJob
 from service.engine.limits import Limits, check_columns, checked_queries, checked_rows
 from service.engine.minimizing import (
@@ -42,11 +42,20 @@ from service.engine.minimizing import (
     smooth_or,
     target_named,
 )
+from service.engine.missing import (
+    check_no_gaps,
+    check_no_missing,
+    has_missing,
+    joined,
+    parts_of,
+)
 from service.engine.plan import NOTHING_FORCED, Forced, Plan, choose
+from service.engine.portions import late_as
 from service.engine.prepared import Prepared
 from service.engine.relevance import learned_relevance, relevance_by_slopes
 from service.engine.scoring import intervals_wanted, scored_by_others, scored_by_rows
 from service.engine.tuner import LEAST_ROWS, Tuner
+from service.engine.wanted import check_wanted
 from service.engine.workers.base import Computed, LocalWorker, Task, Worker
 from service.engine.workers.priority import yield_to_the_event_loop
 from service.estimators.blocks import Blocks
@@ -106,6 +115,7 @@ class Engine:
             name: Batcher(worker, limits.max_batch_rows) for name, worker in workers.items()
         }
         self._choose = partial(choose, backend=backend, device=device, cores=cores, forced=forced)
+        self._forced = forced
         self._prepares_ahead = prepares_ahead
         self._native = native
         self._tuner = tuner
@@ -178,7 +188,7 @@ class Engine:
             StoreFull: It does not fit.
             InvalidInput: It has more columns than the limits allow.
         """
-        check_columns(self.limits, features=dataset.n_features, targets=dataset.n_targets)
+        check_columns(self.limits, features=dataset.n_coordinates, targets=dataset.n_targets)
         stored, is_new = self._store.add(dataset)
         if is_new and self._prepares_ahead:
             auto = resolved(Auto(), stored)
@@ -199,7 +209,9 @@ class Engine:
         """Return a page of datasets and the cursor of the next; see `DatasetStore.page`."""
         return self._store.page(after=after, limit=limit)
 
-    async def append(self, dataset_id: str, x: Floats, y: Floats | Labels) -> Dataset:
+    async def append(
+        self, dataset_id: str, x: Points, y: Floats | Labels, row_weights: Floats | None = None
+    ) -> Dataset:
         """Add rows and return the new version, which later predictions look at.
 
         Appends to one dataset follow each other. Predictions under way keep their version.
@@ -211,7 +223,7 @@ class Engine:
         async with self._appending.setdefault(dataset_id, asyncio.Lock()):
             old = self._store.get(dataset_id)
             self._store.check_room(len(x) * (old.nbytes // old.n_rows))
-            new = await self.run_aside(lambda: _appended(old, x, y))
+            new = await self.run_aside(lambda: _appended(old, x, y, row_weights))
             self._store.replace(old, new)
         plan = self._plan(resolved(Auto(), new), new, 1)
         for worker in self._workers.values():
@@ -267,12 +279,36 @@ class Engine:
             q = checked_queries(command.queries, dataset, self.limits)
         else:
             q = await self.run_aside(lambda: checked_queries(command.queries, dataset, self.limits))
+        return await self._predicted(command, dataset, fit, q, started)
+
+    async def _predicted(
+        self, command: PredictCommand, dataset: Dataset, fit: Fit, q: Floats, started: float
+    ) -> Answer:
+        """Return the prediction at the queries as `checked_queries` returns them."""
         task = self._task(command, dataset, fit, q)
         deadline = started + (command.timeout_s or self.limits.default_timeout_s)
         with self._under_way(dataset):
-            batcher = self._batchers[task.plan.backend]
-            computed = batcher.predict_now(task) or await batcher.predict(task, deadline)
+            if has_missing(q):
+                computed = await self._by_cells(task, deadline)
+            else:
+                batcher = self._batchers[task.plan.backend]
+                computed = batcher.predict_now(task) or await batcher.predict(task, deadline)
         return _answer(task, computed, started, self._chosen_by(command.fit, task))
+
+    async def _by_cells(self, task: Task, deadline: float) -> Computed:
+        """Return the prediction at queries of which cells are missing, pattern by pattern."""
+
+        def plan(fit: Fit, dataset: Dataset, m: int) -> Plan:
+            has_extras = task.wanted.has_extras
+            return self._plan(fit, dataset, m, has_extras=has_extras, is_derived=True)
+
+        parts = parts_of(task, plan)
+        computed = [
+            await self._batchers[part.task.plan.backend].predict(part.task, deadline)
+            for part in parts
+        ]
+        prediction = joined(task, parts, [one.prediction for one in computed])
+        return Computed(prediction, sum(one.compute_s for one in computed))
 
     async def minimize(self, command: MinimizeCommand) -> Minimum:
         """Return where descents on a fitted surface lead; when their time is over, they end there.
@@ -286,6 +322,8 @@ class Engine:
         if isinstance(command.fit, Auto):
             fit = smooth_or(resolved(Auto(), dataset), fit)
         starts = checked_queries(command.starts, dataset, self.limits, "starts")
+        check_no_missing(starts, "starts")
+        check_no_gaps(dataset, "gradients", "/dataset_id" if dataset.id else "/dataset")
         seconds = command.timeout_s or self.limits.default_timeout_s
         plan = self._plan(fit, dataset, len(starts), has_extras=True)
         question = Question(
@@ -297,7 +335,9 @@ class Engine:
             command.descent,
             started + seconds,
         )
-        return await self.compute(partial(minimized, question), dataset, seconds + OVERTIME_S)
+        work = partial(minimized, question)
+        with late_as("descent", "fewer starts"):
+            return await self.compute(work, dataset, seconds + OVERTIME_S)
 
     async def score(self, command: ScoreCommand) -> ScoreCard:
         """Return how good a fit is, by the rows of the command, or by each row without itself.
@@ -305,24 +345,29 @@ class Engine:
         Raises:
             As `predict` does.
         """
+        started = time.monotonic()
         dataset = self._dataset(command)
         fit = self._fit(command.fit, dataset)
         if command.rows is not None:
-            x, y = checked_rows(*command.rows, dataset, self.limits)
-            answer = await self.predict(
-                PredictCommand(
-                    queries=x,
-                    dataset_id=command.dataset_id,
-                    dataset=command.dataset,
-                    fit=command.fit,
-                    wanted=intervals_wanted(command, fit),
-                    timeout_s=command.timeout_s,
-                )
+            self._check_room()
+            x, y, row_weights = checked_rows(
+                *command.rows, command.row_weights, dataset, self.limits
             )
-            return scored_by_rows(answer, y, command.interval, command.level)
+            predict = PredictCommand(
+                queries=x,
+                dataset_id=command.dataset_id,
+                dataset=command.dataset,
+                fit=command.fit,
+                wanted=intervals_wanted(command, fit),
+                timeout_s=command.timeout_s,
+            )
+            with late_as("score", "fewer rows"):
+                answer = await self._predicted(predict, dataset, fit, x, started)
+            return scored_by_rows(answer, y, row_weights, command.interval, command.level)
         task = Task(dataset, fit, dataset.x[:0], self._plan(fit, dataset, 1, has_extras=True))
         work = partial(scored_by_others, task, command.interval, command.level)
-        return await self.compute(work, dataset, command.timeout_s)
+        with late_as("score", "rows to judge by"):
+            return await self.compute(work, dataset, command.timeout_s)
 
     async def relevance(self, dataset_id: str) -> Relevance:
         """Return how much each feature of a dataset matters.
@@ -336,6 +381,7 @@ class Engine:
         tuned = self._tuner.tuned(dataset)
         if tuned is not None and isinstance(tuned.metric, tuple):
             return await self.run_aside(partial(learned_relevance, dataset, tuned))
+        check_no_gaps(dataset, "slopes", "/dataset_id")
         line = resolved(Auto(), dataset)
         plan = self._plan(line, dataset, 1, has_extras=True)
         return await self.compute(partial(relevance_by_slopes, dataset, line, plan), dataset)
@@ -388,6 +434,8 @@ class Engine:
         started = time.monotonic()
         dataset = self._dataset(command)
         q = checked_queries(command.queries, dataset, self.limits)
+        if has_missing(q):
+            return None
         task = self._task(command, dataset, self._fit(command.fit, dataset), q)
         computed = self._batchers[task.plan.backend].predict_now(task)
         if computed is None:
@@ -412,7 +460,7 @@ class Engine:
             return self._store.get(command.dataset_id or "")
         check_columns(
             self.limits,
-            features=dataset.n_features,
+            features=dataset.n_coordinates,
             targets=dataset.n_targets,
             parent="/dataset",
         )
@@ -421,17 +469,38 @@ class Engine:
     def _task(self, command: PredictCommand, dataset: Dataset, fit: Fit, q: Floats) -> Task:
         wanted = command.wanted
         check_wanted(wanted, fit)
+        if wanted.slope or wanted.gradient:
+            check_no_gaps(dataset, "slopes and gradients", "/include")
         plan = self._plan(fit, dataset, len(q), has_extras=wanted.has_extras)
         return Task(dataset, fit, q, plan, wanted)
 
-    def _plan(self, fit: Fit, dataset: Dataset, m: int, *, has_extras: bool = False) -> Plan:
+    def _plan(
+        self,
+        fit: Fit,
+        dataset: Dataset,
+        m: int,
+        *,
+        has_extras: bool = False,
+        is_derived: bool = False,
+    ) -> Plan:
+        """Return the plan for m queries; of a derived dataset, which is not kept, without a tree.
+
+        A tree would be built for these queries alone, and KeOps would compile for them.
+        """
+        decided: dict[str, Any] = {}
+        if is_derived:
+            decided = {"backend": "native", "forced": replace(self._forced, search=Search.SCAN)}
         return self._choose(
             fit,
+            **decided,
             n=dataset.n_rows,
             m=m,
-            d=dataset.n_features,
+            d=dataset.n_coordinates,
             t=dataset.n_targets,
             has_extras=has_extras,
+            has_gaps=dataset.has_gaps,
+            n_sloped=dataset.n_sloped,
+            has_weights=dataset.row_weights is not None,
         )
 
     def _drop(self, dataset: Dataset) -> None:
@@ -444,9 +513,9 @@ class Engine:
                 worker.forget(dataset.id)
 
 
-def _appended(old: Dataset, x: Floats, y: Floats | Labels) -> Dataset:
+def _appended(old: Dataset, x: Points, y: Floats | Labels, row_weights: Floats | None) -> Dataset:
     """Return the next version, with the number of rows that its trees are built over."""
-    new = old.appended(x, y)
+    new = old.appended(x, y, row_weights)
     return replace(new, indexed_rows=indexed_after_append(old.indexed_rows, new.n_rows))
 
 

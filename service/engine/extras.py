@@ -6,7 +6,6 @@ from dataclasses import replace
 import numpy as np
 
 from service.domain.arrays import Floats
-from service.domain.errors import InvalidInput
 from service.domain.prediction import (
     Deviations,
     Intervals,
@@ -22,12 +21,12 @@ from service.engine.bounds import bounds_of
 from service.engine.calibration import Calibration
 from service.estimators import linear
 from service.estimators.blocks import Blocks
-from service.estimators.fits import Fit, Kriging, Linear, check_not_robust
-from service.estimators.gradients import check_has_gradient, check_has_slope, gradient, slope
+from service.estimators.fits import Kriging, Linear
+from service.estimators.gradients import gradient, slope
 from service.estimators.intervals import UNBOUNDED
 from service.estimators.isolation import isolation
 from service.estimators.kriging_variance import latent_variance
-from service.estimators.linear import NO_FACTORS, LinearModel
+from service.estimators.linear import LinearModel
 from service.estimators.local_derivatives import Slope
 from service.estimators.metric import MetricMap
 from service.estimators.quantiles import weighted_quantiles
@@ -38,46 +37,14 @@ UNDETERMINED = (
     "rows carry weight (n_neighbors, bandwidth), or ask for interval_kind conformal."
 )
 
+UNTOLD = (
+    "The rows in reach do not vary in every direction, so that the slopes by some features are not "
+    "determined, and null: let more rows carry weight (n_neighbors, bandwidth), or leave out "
+    "features that are constant or follow from the others."
+)
+
 Extend = Callable[[Floats, Prediction], Prediction]
 """Adds to the prediction of a block of queries, given in the metric of the fit."""
-
-
-def check_wanted(wanted: Wanted, fit: Fit) -> None:
-    """Refuse what the fit cannot give, before anything is computed.
-
-    Raises:
-        InvalidInput: At /include, or at the field of the fit.
-    """
-    if wanted.has_extras or wanted.neighbor_limit is not None:
-        check_not_robust(fit)
-    if isinstance(fit, Linear) and fit.solver == "gradient_descent":
-        if wanted.neighbor_limit is not None or wanted.std or wanted.interval or wanted.slope:
-            raise InvalidInput.at("/include", NO_FACTORS)
-    if wanted.slope:
-        check_has_slope(fit)
-    if wanted.gradient:
-        try:
-            check_has_gradient(fit)
-        except InvalidInput as refused:
-            raise InvalidInput.at("/include", f"include has gradient. {refused.detail}") from None
-    if wanted.noise == "local" and isinstance(fit, Kriging | Linear):
-        raise InvalidInput.at(
-            "/noise",
-            "noise is 'local', and this method supposes the same noise everywhere: send "
-            "'constant', or ask for interval_kind conformal, which follows the noise.",
-        )
-    if wanted.interval == "jackknife_plus" and isinstance(fit, Linear):
-        raise InvalidInput.at(
-            "/interval_kind",
-            "interval_kind is 'jackknife_plus', which linear regression does not have here: send "
-            "'conformal', or another method.",
-        )
-    if wanted.quantiles and isinstance(fit, Kriging | Linear):
-        raise InvalidInput.at(
-            "/include",
-            "include has quantiles, which are those of the rows about a query, and this method "
-            "looks at all of them alike: ask for an interval, or send another method.",
-        )
 
 
 def extend_with(
@@ -134,7 +101,7 @@ def _deviations(calibration: Calibration, blocks: Blocks) -> Extend:
             latent = latent_variance(rows, fit, calibration.system, q, blocks)
             return latent, latent + fit.alpha
         norms = (
-            squared_norms(rows, fit, q)
+            _squared_norms(calibration, q)
             if not isinstance(fit, Linear)
             else linear.squared_norms(_plane_of(calibration), q)
         )
@@ -154,6 +121,17 @@ def _deviations(calibration: Calibration, blocks: Blocks) -> Extend:
     return extend
 
 
+def _squared_norms(calibration: Calibration, q: Floats) -> Floats:
+    """Return the variance of the estimates where a row of weight 1 has the noise 1, (m,)."""
+    rows, fit, weights = calibration.fitted, calibration.fit, calibration.robustness
+    if isinstance(fit, Kriging | Linear):
+        raise TypeError("only local means have equivalent kernels")
+    if weights is None:
+        return squared_norms(rows, fit, q)
+    # Rows that are weighed down by their residuals are no noisier for it.
+    return variance_under(rows, fit, q, weights[:, None])[:, 0]
+
+
 def _undetermined(deviations: Floats, values: Floats) -> tuple[Issue, ...]:
     """Return the issue for queries that have values (m, …) without deviations."""
     axes = tuple(range(1, values.ndim))
@@ -163,7 +141,7 @@ def _undetermined(deviations: Floats, values: Floats) -> tuple[Issue, ...]:
 
 def _local_deviations(calibration: Calibration) -> Extend:
     """Return what adds the standard deviations where the noise changes from place to place."""
-    noise, fit, rows = calibration.local_noise(), calibration.fit, calibration.rows
+    noise, fit, rows = calibration.local_noise(), calibration.fit, calibration.fitted
     if isinstance(fit, Kriging | Linear):
         raise TypeError("only local means have a local noise")
 
@@ -202,15 +180,12 @@ def _slopes(calibration: Calibration, mapped: MetricMap) -> Extend:
     """Return what adds the slopes of the local polynomials, in data units."""
     noise = calibration.noise()
     sigma = np.sqrt(noise.variance)
-    rows, fit, matrix = calibration.rows, calibration.fit, mapped.matrix
+    rows, fit, matrix = calibration.fitted, calibration.fit, mapped.matrix
 
     def slopes(q: Floats) -> Slope:
         if not isinstance(fit, Linear):
-            return slope(rows, fit, q, matrix=matrix)
-        plane = _plane_of(calibration)
-        if matrix is not None and plane.root is not None:
-            plane = replace(plane, slope=matrix.T @ plane.slope, root=matrix.T @ plane.root)
-        return linear.slopes(plane, len(q))
+            return slope(rows, fit, q, matrix=matrix, noise=calibration.robustness)
+        return linear.slopes(_plane_of(calibration), len(q), matrix)
 
     def extend(q: Floats, prediction: Prediction) -> Prediction:
         found = slopes(q)
@@ -218,9 +193,13 @@ def _slopes(calibration: Calibration, mapped: MetricMap) -> Extend:
         scale = 1.0 if mapped.scale is None else mapped.scale
         # The deviations have said so, where there are some.
         issues = () if prediction.deviations is not None else _undetermined(error, found.slope)
+        is_told = np.broadcast_to(found.is_told[:, None], error.shape)
+        is_lost = ~is_told & ~np.isnan(found.slope)
+        issues += issues_where(np.asarray(is_lost.any(axis=(1, 2))), Status.UNDETERMINED, UNTOLD)
+        slopes_told, errors_told = (np.where(is_told, s, np.nan) for s in (found.slope, error))
         return replace(
             prediction,
-            slopes=Slopes(found.slope / scale, error / scale),
+            slopes=Slopes(slopes_told / scale, errors_told / scale),
             noise=noise.report,
             issues=prediction.issues + issues,
         )
@@ -230,7 +209,7 @@ def _slopes(calibration: Calibration, mapped: MetricMap) -> Extend:
 
 def _gradient(calibration: Calibration, mapped: MetricMap) -> Extend:
     """Return what adds the gradient of the surface, in data units."""
-    rows, fit, system = calibration.rows, calibration.fit, calibration.system
+    rows, fit, system = calibration.fitted, calibration.fit, calibration.system
     coefficients = None if system is None else system.solution
     if isinstance(fit, Linear):
         coefficients = _plane_of(calibration).slope
@@ -248,7 +227,7 @@ def _gradient(calibration: Calibration, mapped: MetricMap) -> Extend:
 
 def _quantiles(calibration: Calibration, levels: tuple[float, ...]) -> Extend:
     """Return what adds the quantiles of y."""
-    rows, fit = calibration.rows, calibration.fit
+    rows, fit = calibration.fitted, calibration.fit
     if isinstance(fit, Kriging | Linear):
         raise TypeError("only local means have a weighted distribution")
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from service.domain.arrays import Floats
-from service.domain.dataset import Dataset, as_columns
+from service.domain.categories import Points
+from service.domain.dataset import Dataset, as_points
 from service.domain.errors import InvalidInput
 from service.domain.labels import Labels
 
@@ -62,9 +63,9 @@ def check_columns(limits: Limits, *, features: int, targets: int, parent: str = 
 
 
 def checked_queries(
-    queries: Floats, dataset: Dataset, limits: Limits, name: str = "queries"
+    queries: Points, dataset: Dataset, limits: Limits, name: str = "queries"
 ) -> Floats:
-    """Return the queries, (m, d), finite, as many as may be and as wide as the dataset.
+    """Return the queries in the dataset's coordinates, (m, D), finite, and as many as may be.
 
     Args:
         queries: (m, d), or (m,) for one feature.
@@ -75,7 +76,7 @@ def checked_queries(
     Raises:
         InvalidInput: They are not.
     """
-    q = as_columns(queries, f"/{name}")
+    q = as_points(queries, f"/{name}")
     if q.shape[1] != dataset.n_features:
         hint = (
             " For one query, wrap it in another pair of brackets."
@@ -94,22 +95,33 @@ def checked_queries(
             f"There are {len(q):,} {name}, more than the {limits.max_queries:,} that "
             "one request may have (max_queries in /limits); send them in several.",
         )
-    return q
+    return dataset.coordinates(q, f"/{name}")
 
 
 def checked_rows(
-    x: Floats, y: Floats | Labels, dataset: Dataset, limits: Limits, pointer: str = "/rows"
-) -> tuple[Floats, Floats]:
-    """Return rows beside a dataset, x (m, d) and y (m, t), finite, and as many as may be queried.
+    x: Points,
+    y: Floats | Labels,
+    row_weights: Floats | None,
+    dataset: Dataset,
+    limits: Limits,
+    pointer: str = "/rows",
+) -> tuple[Floats, Floats, Floats | None]:
+    """Return rows beside a dataset, x (m, D) and y (m, t), finite, and as many as may be queried.
+
+    And their weights, (m,), if they have some.
 
     Raises:
         InvalidInput: They are not.
     """
-    x, y = dataset.matching(x, y, pointer)
-    if len(x) > limits.max_queries:
+    rows, targets, weights = dataset.matching(x, y, pointer, row_weights=row_weights)
+    if len(rows) > limits.max_queries:
         raise InvalidInput.at(
             f"{pointer}/x",
-            f"There are {len(x):,} rows, more than the {limits.max_queries:,} queries that "
+            f"There are {len(rows):,} rows, more than the {limits.max_queries:,} queries that "
             "one request may have (max_queries in /limits); send them in several.",
         )
-    return x, y
+    if weights is not None and not weights.any():
+        raise InvalidInput.at(
+            f"{pointer}/weights", "All weights are 0, so that no row counts; send one above 0."
+        )
+    return rows, targets, weights

@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar, final
 
 import numpy as np
 
 from service.backends.base import Backend
 from service.domain.arrays import Floats, as_floats
+from service.domain.categories import Encoding
 from service.domain.dataset import LARGEST_VALUE, Dataset
 from service.domain.errors import InvalidInput
 from service.domain.prediction import Wanted
@@ -107,6 +108,7 @@ def minimized(question: Question, backend: Backend, prepared: Prepared, blocks: 
     """
     started = time.monotonic()
     dataset, fit, plan, target = question.dataset, question.fit, question.plan, question.target
+    encoding = dataset.encoding
     held, timed = _Held(prepared), _Until(blocks, question.deadline)
     rows = prepared_rows(dataset, fit.metric, plan.search, backend, held, timed.check)
 
@@ -121,10 +123,11 @@ def minimized(question: Question, backend: Backend, prepared: Prepared, blocks: 
             if prediction.gradient is None:
                 raise TypeError("the gradient was asked for")
             values[at] = prediction.mean[:, target]
-            gradients[at] = prediction.gradient[:, target]
+            gradient = prediction.gradient[:, target]
+            gradients[at] = gradient if encoding is None else encoding.of_coordinates(gradient)
         return values, gradients
 
-    paths = descend(surface, question.starts, question.descent)
+    paths = descend(surface, question.starts, _in_coordinates(question.descent, encoding))
     return Minimum(
         dataset=dataset,
         fit=fit,
@@ -134,6 +137,41 @@ def minimized(question: Question, backend: Backend, prepared: Prepared, blocks: 
         best=_best(paths, is_ascent=question.descent.ascent),
         compute_s=time.monotonic() - started,
     )
+
+
+def _in_coordinates(descent: Descent, encoding: Encoding | None) -> Descent:
+    """Return the descent with its bounds by coordinate; a category stays at the level of the start.
+
+    Raises:
+        InvalidInput: There is not one bound a feature, or one for a category.
+    """
+    if encoding is None:
+        return descent
+    low, high = (
+        None if bounds is None else _bounds_of_coordinates(name, bounds, encoding)
+        for name, bounds in (("low", descent.low), ("high", descent.high))
+    )
+    return replace(descent, low=low, high=high)
+
+
+def _bounds_of_coordinates(
+    name: str, bounds: tuple[float, ...], encoding: Encoding
+) -> tuple[float, ...]:
+    d = len(encoding.categories)
+    if len(bounds) != d:
+        raise InvalidInput.at(
+            f"/bounds/{name}",
+            f"There are {len(bounds)} bounds for {d} features: send one for each, null for a "
+            "category.",
+        )
+    for j, category in enumerate(encoding.categories):
+        if category is not None and np.isfinite(bounds[j]):
+            raise InvalidInput.at(
+                f"/bounds/{name}/{j}",
+                f"Feature {j} is a category, which stays at the level of the start, and its bound "
+                f"is {bounds[j]:g}: send null.",
+            )
+    return tuple(bounds[j] for j in encoding.features)
 
 
 def _leaves(path: Path, low: Floats, high: Floats) -> bool:

@@ -10,11 +10,28 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final
 
-from service.backends.base import Search, monomial_count
+from service.backends.base import Search
 from service.backends.keops.formulas import Device, served
 from service.backends.native.planning import preferred_search
 from service.domain.kernels import Kernel
-from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
+from service.engine.costs import (
+    GAPPED_CELL_S,
+    KEOPS_PAIR_S,
+    bytes_a_query,
+    finding_seconds,
+    plane_seconds,
+    query_seconds,
+    solve_seconds,
+)
+from service.estimators.fits import (
+    Fit,
+    Kriging,
+    Linear,
+    LocalPolynomial,
+    NadarayaWatson,
+    has_row_bandwidths,
+    is_robust,
+)
 from service.estimators.kriging_system import Solver, preferred_solver
 
 PORTION_S: Final = 0.05
@@ -114,6 +131,9 @@ def choose(
     cores: int,
     forced: Forced = NOTHING_FORCED,
     has_extras: bool = False,
+    has_gaps: bool = False,
+    has_weights: bool = False,
+    n_sloped: int | None = None,
 ) -> Plan:
     """Return the plan for m queries on n rows of d features and t targets.
 
@@ -128,13 +148,19 @@ def choose(
         cores: Of the native engine.
         forced: What the operator has decided.
         has_extras: More is wanted than the mean, neighbours and diagnostics.
+        has_gaps: Cells of the rows are missing.
+        has_weights: The rows have weights.
+        n_sloped: In how many of the features polynomials have slopes; None for all.
     """
-    plan = _decided(fit, n, d, t, backend, device, cores, forced, has_extras)
+    sloped = d if n_sloped is None else n_sloped
+    plan = _decided(
+        fit, n, d, t, backend, device, cores, forced, has_extras, has_gaps, has_weights, sloped
+    )
     is_short = m * plan.query_s <= ALONE_S
     share = m if is_short else -(-m // (2 * cores))
     if plan.backend == "keops" or share <= plan.block_size:
         return plan
-    size = min(share, _most(fit, d, t))
+    size = min(share, _most(fit, d, t, sloped))
     first = plan.first_block if fit.n_neighbors is None else min(size, MAX_BLOCK)
     return replace(plan, block_size=size, first_block=first if is_short else plan.first_block)
 
@@ -150,16 +176,25 @@ def _decided(
     cores: int,
     forced: Forced,
     has_extras: bool,
+    has_gaps: bool,
+    has_weights: bool,
+    sloped: int,
 ) -> Plan:
     """Return the plan for so few queries that one core computes them; see `choose`."""
     solver, solver_reason = _solver(fit, n, d, forced)
-    solve_s = 0.0 if solver is None else _solve_s(solver, n)
+    solve_s = 0.0 if solver is None else solve_seconds(solver, n)
     if backend == "keops" and has_extras:
         backend_reason = "only the native engine has errors, intervals, slopes and quantiles"
+    elif backend == "keops" and has_gaps:
+        backend_reason = "only the native engine has distances that skip missing cells"
+    elif backend == "keops" and sloped < d and isinstance(fit, LocalPolynomial):
+        backend_reason = "only the native engine has polynomials without slopes in categories"
+    elif backend == "keops" and has_weights:
+        backend_reason = "only the native engine has sums with weights of the rows"
     elif backend == "keops":
         is_served, refusal = _served_by_keops(fit, n, d, device)
         if is_served:
-            query_s = 0.0 if device == "cuda" else _KEOPS_PAIR_S * n
+            query_s = 0.0 if device == "cuda" else KEOPS_PAIR_S * n
             return Plan(
                 backend="keops",
                 search=Search.SCAN,
@@ -174,18 +209,24 @@ def _decided(
         backend_reason = f"KeOps does not serve this fit: {refusal}"
     else:
         backend_reason = "the service runs on the native engine"
-    search, search_reason = _search(n, d, forced)
-    query_s = _query_s(fit, n, d, t, search)
+    search, search_reason = _search(n, d, forced, has_gaps)
+    query_s = query_seconds(fit, n, d, t, search, sloped) + (
+        GAPPED_CELL_S * n * d if has_gaps else 0.0
+    )
     if isinstance(fit, Linear):
-        solve_s = _plane_s(fit, n, d, t)
+        solve_s = plane_seconds(fit, n, d, t)
     elif isinstance(fit, NadarayaWatson | LocalPolynomial):
         solve_s = fit.robust * n * query_s  # a prediction at each row, each time
+        if has_row_bandwidths(fit):
+            solve_s += n * finding_seconds(fit.n_neighbors or 1, n, d, search)
     return Plan(
         backend="native",
         search=search,
         solver=solver,
-        precision=Precision.DOUBLE if search is Search.TREE else Precision.SCREENED,
-        block_size=min(_clipped(SHARE_S, query_s, MAX_BLOCK), _most(fit, d, t)),
+        precision=Precision.SCREENED
+        if search is Search.SCAN and not has_gaps
+        else Precision.DOUBLE,
+        block_size=min(_clipped(SHARE_S, query_s, MAX_BLOCK), _most(fit, d, t, sloped)),
         first_block=_clipped(PORTION_S, query_s, FIRST_BLOCK),
         query_s=query_s,
         solve_s=solve_s,
@@ -196,8 +237,10 @@ def _decided(
 def _served_by_keops(fit: Fit, n: int, d: int, device: Device) -> tuple[bool, str]:
     if isinstance(fit, Linear):
         return False, "it has no formula for linear regression"
-    if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.robust:
+    if is_robust(fit):
         return False, "it has no formula with weights of the rows"
+    if has_row_bandwidths(fit):
+        return False, "it has no formula with bandwidths of the rows"
     if isinstance(fit, LocalPolynomial):
         degree: int | None = fit.degree
     else:
@@ -205,7 +248,9 @@ def _served_by_keops(fit: Fit, n: int, d: int, device: Device) -> tuple[bool, st
     return served(n, d, k=fit.n_neighbors, degree=degree, device=device)
 
 
-def _search(n: int, d: int, forced: Forced) -> tuple[Search, str]:
+def _search(n: int, d: int, forced: Forced, has_gaps: bool) -> tuple[Search, str]:
+    if has_gaps:
+        return Search.SCAN, "no tree finds rows by distances that skip missing cells"
     if forced.search is not None:
         return forced.search, f"NEARFIT_PLAN forces the search '{forced.search}'"
     return preferred_search(n, d)
@@ -226,6 +271,8 @@ def _reach(fit: Fit) -> tuple[str, ...]:
         return ("one product with the coefficients of all rows a query",)
     if isinstance(fit, Linear):
         return ("one plane for all queries",)
+    if has_row_bandwidths(fit):
+        return ("each row has its own bandwidth: all rows are looked at",)
     if isinstance(fit, NadarayaWatson | LocalPolynomial) and fit.kernel is Kernel.GAUSSIAN:
         return ("rows beyond the reach of rounding carry no Gaussian weight and are left out",)
     return ()
@@ -236,75 +283,6 @@ def _clipped(seconds: float, query_s: float, most: int) -> int:
     return most if query_s * most <= seconds else max(1, int(seconds / query_s))
 
 
-_KEOPS_PAIR_S = 20e-9
-"""A pair of row and query, on a CPU core with the float64 formulas."""
-
-
-def _query_s(fit: Fit, n: int, d: int, t: int, search: Search) -> float:
-    """Return the rough cost of a query on one core; within a factor of a few is enough.
-
-    The constants are fits to prepared predictions of 200 queries, n from 1e4 to 1e6, d from 3 to
-    32, on a Xeon at 2.5 GHz with AVX-512.
-    """
-    match fit:
-        case Knn():
-            return _finding_s(fit.n_neighbors, n, d, search)
-        case Kriging():
-            if fit.n_neighbors is None:
-                return 2.5e-9 * n * t
-            k = fit.n_neighbors
-            return _finding_s(k, n, d, search) + 15e-9 * k**2 + 0.25e-9 * k**3
-        case Linear():
-            return 10e-9 * d * t
-        case NadarayaWatson() | LocalPolynomial():
-            p = monomial_count(d, _degree(fit))
-            k = fit.n_neighbors or 1
-            # How many rows a bandwidth reaches, only the data know: this counts on all of them.
-            in_reach = k if fit.n_neighbors and fit.kernel is not Kernel.GAUSSIAN else n
-            a_row = 15e-9 + 0.5e-9 * p**2
-            return _finding_s(k, n, d, search) + in_reach * a_row + 0.2e-9 * p**3
-
-
-def _finding_s(k: int, n: int, d: int, search: Search) -> float:
-    """Return the rough cost of finding the k nearest rows of a query.
-
-    A tree opens the leaf of the query and about one beyond each of its 2ᵈ corners.
-    """
-    if search is Search.SCAN:
-        return 3e-6 * k + 0.1e-9 * n * d
-    return 2e-6 + 0.1e-6 * k + 6e-9 * min(float(n), 64 * 2.0**d)
-
-
-def _solve_s(solver: Solver, n: int) -> float:
-    """Return the rough cost of solving for the coefficients of all rows."""
-    return 20e-9 * n**2 + (n**3 / 20e9 if solver is Solver.CHOLESKY else 0.0)
-
-
-def _plane_s(fit: Linear, n: int, d: int, t: int) -> float:
-    """Return the rough cost of the plane of all rows; of gradient descent, of all its steps."""
-    if fit.solver == "least_squares":
-        return 1e-9 * n * (d + t) ** 2
-    return 1e-9 * n * d * t * fit.max_steps
-
-
-def _most(fit: Fit, d: int, t: int) -> int:
+def _most(fit: Fit, d: int, t: int, sloped: int) -> int:
     """Return how many queries a block may have, for its temporary arrays."""
-    return max(1, min(int(BLOCK_BYTES / _bytes_a_query(fit, d, t)), MAX_BLOCK))
-
-
-def _bytes_a_query(fit: Fit, d: int, t: int) -> float:
-    match fit:
-        case Knn():
-            return 8.0 * fit.n_neighbors * (4 + 3 * t)
-        case Kriging():
-            k = fit.n_neighbors or 1
-            return 24.0 * (k * k + k * t)
-        case Linear():
-            return 8.0 * d * (t + 4)
-        case NadarayaWatson() | LocalPolynomial():
-            p = monomial_count(d, _degree(fit))
-            return 8.0 * p * (4 * p + 2 * t) + 16.0 * (fit.n_neighbors or 1)
-
-
-def _degree(fit: NadarayaWatson | LocalPolynomial) -> int:
-    return fit.degree if isinstance(fit, LocalPolynomial) else 0
+    return max(1, min(int(BLOCK_BYTES / bytes_a_query(fit, d, t, sloped)), MAX_BLOCK))

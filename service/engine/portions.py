@@ -1,7 +1,8 @@
 """How the queries of a task are cut, so that its time can be watched and other tasks get a turn."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from service.domain.errors import DeadlineExceeded
@@ -84,9 +85,18 @@ class SerialBlocks:
             raise too_late()
 
 
-def too_late() -> DeadlineExceeded:
-    """Return the error for a task whose time is over."""
+def too_late(what: str = "prediction", easier: str = "fewer queries") -> DeadlineExceeded:
+    """Return the error for a task whose time is over: what it was, and what makes it easier."""
     return DeadlineExceeded(
-        "The prediction took longer than its time: send fewer queries, a larger timeout_s, or a "
-        "fit that looks at fewer rows (n_neighbors)."
+        f"The {what} took longer than its time: send {easier}, a larger timeout_s, or a fit that "
+        "looks at fewer rows (n_neighbors)."
     )
+
+
+@contextmanager
+def late_as(what: str, easier: str) -> Iterator[None]:
+    """Say of what is over its time in here that it was this; see `too_late`."""
+    try:
+        yield
+    except DeadlineExceeded:
+        raise too_late(what, easier) from None

@@ -15,6 +15,7 @@ from service.estimators.blocks import Blocks
 from service.estimators.fits import Fit
 from service.estimators.metric import (
     average_outer_product,
+    deviations,
     metric_map,
     relevance,
     relevance_of,
@@ -28,7 +29,9 @@ SLOPES_S: Final = 2.0
 
 def learned_relevance(dataset: Dataset, tuned: Fit) -> Relevance:
     """Return what a learned metric says."""
-    share = relevance_of(metric_map(tuned.metric, dataset.x), dataset.x.std(axis=0))
+    # A scale a feature, or a matrix where no feature has several columns.
+    mapped = metric_map(tuned.metric, dataset.x)
+    share = relevance_of(mapped, deviations(dataset.x, dataset.features))
     return Relevance(dataset, share, tuned, is_learned=True, rows=0)
 
 
@@ -45,8 +48,10 @@ def relevance_by_slopes(
     count = min(dataset.n_rows, max(LEAST_ROWS, min(affordable, MOST_ROWS)))
     at = np.sort(np.random.default_rng(0).permutation(dataset.n_rows)[:count])
     deviation = _not_zero(dataset.y.std(axis=0))
-    outer = average_outer_product(rows.resident, line, at, rows.mapped, deviation, blocks)
-    share = relevance(outer, dataset.x.std(axis=0))
+    outer = average_outer_product(
+        rows.resident, line, at, rows.mapped, deviation, blocks, dataset.features
+    )
+    share = relevance(outer, deviations(dataset.x, dataset.features))
     return Relevance(dataset, share, line, is_learned=False, rows=count)
 
 

@@ -20,11 +20,20 @@ class LeftOut:
         at: Which rows, ascending, (s,).
         residual: y_i - f₋ᵢ(x_i), (s, t); NaN where no other row carries weight.
         variance: Of the residual, by a kriging model of signal variance 1, (s,).
+        row_weights: Of these rows, (s,), all above 0; None where all count 1.
+        unit: What makes each residual like one of a row of weight 1, (s,); None where all are.
     """
 
     at: Rows
     residual: Floats
     variance: Floats | None
+    row_weights: Floats | None = None
+    unit: Floats | None = None
+
+    @property
+    def of_weight_1(self) -> Floats:
+        """The residuals as they would be likely to be, had all rows a weight of 1, (s, t)."""
+        return self.residual if self.unit is None else self.residual * self.unit[:, None]
 
     @property
     def is_known(self) -> NDArray[np.bool_]:
@@ -34,7 +43,7 @@ class LeftOut:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        return 3 * self.at.nbytes + self.residual.nbytes
+        return 5 * self.at.nbytes + self.residual.nbytes
 
 
 @dataclass(frozen=True, eq=False)

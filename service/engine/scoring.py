@@ -12,22 +12,25 @@ from service.domain.errors import InvalidInput
 from service.domain.prediction import IntervalKind, Prediction, Wanted
 from service.engine.calibration import Calibration
 from service.engine.commands import Answer, ScoreCard, ScoreCommand
-from service.engine.extras import check_wanted
 from service.engine.prepared import Prepared
 from service.engine.residuals import LeftOut
-from service.engine.task import calibration_of, run_task
+from service.engine.task import calibrations_of, run_task
+from service.engine.wanted import check_wanted
 from service.engine.workers.base import Task
 from service.estimators.blocks import Blocks
 from service.estimators.classes import Classified, classified
 from service.estimators.fits import Fit, Kriging
 from service.estimators.intervals import Interval
+from service.estimators.kriging_system import noise_of
 from service.estimators.leave_one_out import hat_diagonal
 from service.estimators.linear import squared_norms
+from service.estimators.row_weights import counted, weights_at
 from service.estimators.scores import (
     Held,
     errors_of,
     held_by,
     intervals_by_halves,
+    joined,
     smoothing_of,
 )
 
@@ -51,33 +54,39 @@ def intervals_wanted(command: ScoreCommand, fit: Fit) -> Wanted:
 
 
 def scored_by_rows(
-    answer: Answer, y: Floats, interval: IntervalKind | None, level: float
+    answer: Answer,
+    y: Floats,
+    row_weights: Floats | None,
+    interval: IntervalKind | None,
+    level: float,
 ) -> ScoreCard:
-    """Return how the answer fares with the targets (m, t) of its queries."""
+    """Return how the answer fares with the targets (m, t) of its queries, weighted by (m,)."""
     found = answer.prediction
     return ScoreCard(
         dataset=answer.dataset,
         fit=answer.fit,
         rows=len(y),
         is_sampled=False,
-        errors=errors_of(y, found.mean),
+        errors=errors_of(y, found.mean, row_weights),
         interval=interval,
         level=level,
-        held=_held(found, y),
+        held=_held(found, y, row_weights),
         smoothing=None,
-        classified=_classified(answer.dataset, y, found.mean),
+        classified=_classified(answer.dataset, y, found.mean, row_weights),
     )
 
 
-def _classified(dataset: Dataset, y: Floats, prediction: Floats) -> Classified | None:
-    return None if dataset.classes is None else classified(y, prediction)
+def _classified(
+    dataset: Dataset, y: Floats, prediction: Floats, row_weights: Floats | None
+) -> Classified | None:
+    return None if dataset.classes is None else classified(y, prediction, row_weights)
 
 
-def _held(found: Prediction, y: Floats) -> Held | None:
+def _held(found: Prediction, y: Floats, row_weights: Floats | None) -> Held | None:
     intervals = found.intervals
     if intervals is None:
         return None
-    return held_by(Interval(intervals.lower, intervals.upper, intervals.level), y)
+    return held_by(Interval(intervals.lower, intervals.upper, intervals.level), y, row_weights)
 
 
 def scored_by_others(
@@ -103,10 +112,14 @@ def scored_by_others(
         InvalidInput: The fit cannot be made on these rows.
     """
     dataset = task.dataset
-    calibration = calibration_of(task, backend, cache, blocks)
-    left_out = calibration.left_out()
-    at, y = left_out.at, dataset.y[left_out.at]
-    prediction = y - left_out.residual
+    calibrations = calibrations_of(task, backend, cache, blocks)
+    calibration, left_out = calibrations[0], calibrations[0].left_out()
+    at, y, p = left_out.at, dataset.y[left_out.at], left_out.row_weights
+    residual = left_out.residual
+    if len(calibrations) > 1:
+        columns = [each.left_out().residual[:, c] for c, each in enumerate(calibrations)]
+        residual = np.stack(columns, axis=1)
+    prediction = y - residual
     held = None
     if interval is not None:
 
@@ -114,22 +127,35 @@ def scored_by_others(
             return backend.load(x, size, preferred_search(*x.shape)[0])
 
         held = held_by(
-            intervals_by_halves(calibration.rows.x[at], prediction, left_out.residual, level, load),
+            intervals_by_halves(
+                calibration.rows.x[at], prediction, residual, level, load,
+                unit=left_out.unit,
+            ),
             y,
-        )
+            p,
+        )  # fmt: skip
     fitted = run_task(replace(task, q=np.ascontiguousarray(dataset.x[at])), backend, cache, blocks)
-    diagonal = _hat_diagonal(calibration, left_out)
+    n, rest = len(counted(calibration.rows)), y - fitted.mean
+    diagonals = [_hat_diagonal(each, left_out) for each in calibrations]
+    smoothing = smoothing_of(diagonals[0], rest, n, p)
+    if len(diagonals) > 1:
+        smoothing = joined(
+            [
+                smoothing_of(diagonal, rest[:, c : c + 1], n, p)
+                for c, diagonal in enumerate(diagonals)
+            ]
+        )
     return ScoreCard(
         dataset=dataset,
         fit=task.fit,
         rows=len(at),
-        is_sampled=len(at) < dataset.n_rows,
-        errors=errors_of(y, prediction),
+        is_sampled=len(at) < len(counted(calibration.rows)),
+        errors=errors_of(y, prediction, p),
         interval=interval,
         level=level,
         held=held,
-        smoothing=smoothing_of(diagonal, y - fitted.mean, dataset.n_rows),
-        classified=_classified(dataset, y, prediction),
+        smoothing=smoothing,
+        classified=_classified(dataset, y, prediction, p),
     )
 
 
@@ -140,11 +166,13 @@ def _hat_diagonal(calibration: Calibration, left_out: LeftOut) -> Floats:
     """
     fit, system, at = calibration.fit, calibration.system, left_out.at
     if system is not None and isinstance(fit, Kriging) and left_out.variance is not None:
-        return 1.0 - (fit.alpha + system.report.jitter) / left_out.variance
+        noise = noise_of(calibration.rows, fit.alpha, at)
+        return 1.0 - (noise + system.report.jitter) / left_out.variance
     if calibration.plane is not None:  # L is a projection, LLᵀ = L
-        return squared_norms(calibration.plane, np.ascontiguousarray(calibration.rows.x[at]))
+        norms = squared_norms(calibration.plane, np.ascontiguousarray(calibration.rows.x[at]))
+        return weights_at(calibration.rows, at) * norms
 
     def look(part: slice) -> Floats:
-        return hat_diagonal(calibration.rows, fit, at[part])
+        return hat_diagonal(calibration.fitted, fit, at[part])
 
     return np.concatenate(calibration.blocks(look, len(at), HATS_AT_ONCE))

@@ -11,11 +11,13 @@ import numpy as np
 
 from service.backends.base import Backend, Resident, Search
 from service.domain.arrays import Floats, column_extremes
+from service.domain.categories import Encoding
 from service.domain.dataset import LARGEST_VALUE, Dataset
 from service.domain.errors import InvalidInput
 from service.domain.prediction import (
     Issue,
     Prediction,
+    Slopes,
     Status,
     Wanted,
     issues_where,
@@ -44,15 +46,23 @@ from service.estimators.fits import (
     Metric,
     NadarayaWatson,
     as_polynomial,
+    has_row_bandwidths,
+    is_robust,
     rows_listed,
 )
 from service.estimators.kriging_system import Solver
 from service.estimators.linear import LinearModel
-from service.estimators.metric import MetricMap, metric_map
+from service.estimators.metric import MetricMap, check_apart, metric_map
 from service.estimators.reach import LEAST_BANDWIDTH, check_entries
+from service.estimators.row_bandwidths import Spreading, spread_of
 
 LARGEST_BANDWIDTH = 1e20
 """In ranges of the data. There, all weights are equal to rounding; beyond, z⁴ would underflow."""
+
+MANY_TARGETS = (
+    "include has neighbors, and in a robust fit of several targets the rows have other weights for "
+    "each of them, where an answer has one list a query: send a dataset of one target, or robust 0."
+)
 
 OUTSIDE = (
     "These queries lie outside the range of the data in at least one feature: the answers are "
@@ -104,6 +114,15 @@ class SolutionPart(NamedTuple):
     solver: Solver | None
 
 
+class SpreadPart(NamedTuple):
+    """How far the rows reach, each to its k-th nearest other row, as a part of a dataset."""
+
+    backend: str
+    metric: Metric
+    search: Search
+    n_neighbors: int
+
+
 def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> Prediction:
     """Return the prediction that the task asks for.
 
@@ -123,16 +142,25 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
     )
     q = _in_metric(task.q, rows.mapped)
     fit = _bounded_bandwidth(task.fit, rows)
-    solution = _solution(task, fit, rows.resident, cache, backend, blocks)
-    predict = _within_limit(task, _predictor(task, fit, rows.resident, solution, blocks))
+    calibrations = _calibrations(task, fit, rows.resident, cache, backend, blocks)
+    if task.wanted.neighbor_limit is not None and len(calibrations) > 1:
+        raise InvalidInput.at("/include", MANY_TARGETS)
+    predictors = [
+        _within_limit(task, _predictor(task, fit, each.fitted, each.solution, blocks))
+        for each in calibrations
+    ]
     if task.wanted.has_extras:
-        calibration = Calibration(
-            task.dataset, fit, rows.resident, solution, task.plan, backend, cache, blocks
-        )
-        predict = _extended(predict, task.wanted, calibration, rows.mapped, blocks)
+        predictors = [
+            _extended(predict, task.wanted, each, rows.mapped, blocks)
+            for predict, each in zip(predictors, calibrations, strict=True)
+        ]
+
+    def predict(part: slice) -> Prediction:
+        return robust.of_targets([each(q[part]) for each in predictors])
+
     plan = task.plan
-    parts = blocks(lambda part: predict(q[part]), len(q), plan.block_size, plan.first_block)
-    prediction = concatenated(parts)
+    parts = blocks(predict, len(q), plan.block_size, plan.first_block)
+    prediction = _by_feature(concatenated(parts), task.dataset.encoding)
     issues = prediction.issues
     outside = (task.q < rows.low) | (task.q > rows.high)
     if outside.any():
@@ -145,22 +173,60 @@ def run_task(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> P
     if not issues:
         return prediction
     # In an order that does not depend on the blocks, nor on the queries that came with them.
-    return replace(prediction, issues=tuple(sorted(issues, key=_rank)))
+    return replace(prediction, issues=tuple(sorted(issues, key=issue_rank)))
 
 
-def calibration_of(task: Task, backend: Backend, cache: Prepared, blocks: Blocks) -> Calibration:
-    """Return what the rows say of the errors of the task's fit; arguments as for `run_task`."""
+def _by_feature(prediction: Prediction, encoding: Encoding | None) -> Prediction:
+    """Return derivatives by the features as they are sent: NaN by categories, which have none."""
+    if encoding is None:
+        return prediction
+    slopes, gradient = prediction.slopes, prediction.gradient
+    return replace(
+        prediction,
+        slopes=None
+        if slopes is None
+        else Slopes(
+            encoding.of_features(slopes.slope), encoding.of_features(slopes.standard_error)
+        ),
+        gradient=None if gradient is None else encoding.of_features(gradient),
+    )
+
+
+def calibrations_of(
+    task: Task, backend: Backend, cache: Prepared, blocks: Blocks
+) -> tuple[Calibration, ...]:
+    """Return what the rows say of the errors of the task's fit; arguments as for `run_task`.
+
+    Of a robust fit one for each target, of any other one for all.
+    """
     rows = prepared_rows(
         task.dataset, task.fit.metric, task.plan.search, backend, cache, blocks.check
     )
     fit = _bounded_bandwidth(task.fit, rows)
-    solution = _solution(task, fit, rows.resident, cache, backend, blocks)
-    return Calibration(
-        task.dataset, fit, rows.resident, solution, task.plan, backend, cache, blocks
+    return _calibrations(task, fit, rows.resident, cache, backend, blocks)
+
+
+def _calibrations(
+    task: Task, fit: Fit, resident: Resident, cache: Prepared, backend: Backend, blocks: Blocks
+) -> tuple[Calibration, ...]:
+    """Return the rows with what is solved for once a fit; of a robust fit for each target."""
+    if isinstance(fit, NadarayaWatson | LocalPolynomial) and has_row_bandwidths(fit):
+        k = fit.n_neighbors or 0
+        part = SpreadPart(backend.name, fit.metric, task.plan.search, k)
+        spread = cache.get(task.dataset, part, lambda: spread_of(resident, k, blocks), blocks.check)
+        rows: Resident = Spreading(resident, spread)
+    else:
+        rows = resident
+    solution = _solution(task, fit, rows, cache, backend, blocks)
+    targets = rows.y.shape[1] if is_robust(fit) else 1
+    return tuple(
+        Calibration(task.dataset, fit, rows, solution, task.plan, backend, cache, blocks, target)
+        for target in range(targets)
     )
 
 
-def _rank(issue: Issue) -> tuple[int, str]:
+def issue_rank(issue: Issue) -> tuple[int, str]:
+    """Return what issues are sorted by."""
     return list(Status).index(issue.status), issue.advice
 
 
@@ -187,7 +253,7 @@ def _in_metric(points: Floats, mapped: MetricMap) -> Floats:
         return points
     with np.errstate(over="ignore", invalid="ignore"):  # refused below
         inside = mapped.of(points)
-    largest = np.max(np.abs(inside), axis=0)
+    largest = np.fmax.reduce(np.abs(inside), axis=0, initial=0.0)
     if not (largest <= LARGEST_VALUE).all():
         j = int(np.argmax(~(largest <= LARGEST_VALUE)))
         what = f"Feature {j} of the mapped points"
@@ -249,12 +315,13 @@ def solution_part(fit: Fit, plan: Plan, backend: Backend) -> SolutionPart:
 def _prepare_rows(
     dataset: Dataset, part: RowsPart, backend: Backend, cache: Prepared
 ) -> PreparedRows:
-    mapped = metric_map(part.metric, dataset.x)
+    mapped = metric_map(part.metric, dataset.x, dataset.features)
     x = _in_metric(dataset.x, mapped)
     low, high = column_extremes(dataset.x)
     width = high - low
     if not mapped.is_identity:
         lowest, highest = column_extremes(x)
+        check_apart(width, highest - lowest)
         width = highest - lowest
     indexed_rows: int | None = dataset.indexed_rows
     base = cache.earlier(dataset, part)
@@ -266,6 +333,8 @@ def _prepare_rows(
         part.search,
         indexed_rows=indexed_rows,
         base=base.resident if isinstance(base, PreparedRows) else None,
+        n_sloped=dataset.n_sloped,
+        row_weights=dataset.row_weights,
     )
     return PreparedRows(resident, mapped, low, high, float(np.max(width)))
 
@@ -304,10 +373,6 @@ def _predictor(
     """Return the function that predicts for a block of queries, with all preparation done."""
     limit, diagnostics = task.wanted.neighbor_limit, task.wanted.diagnostics
     match fit:
-        case NadarayaWatson() | LocalPolynomial() if isinstance(solution, np.ndarray):
-            return lambda q: robust.predict(
-                rows, as_polynomial(fit), solution, q, diagnostics=diagnostics
-            )
         case Linear():
             if not isinstance(solution, LinearModel):
                 raise TypeError("linear regression has a plane")

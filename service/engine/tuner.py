@@ -78,7 +78,8 @@ class Tuner:
             raise InvalidInput.at(
                 "/dataset_id" if dataset.id else "/dataset",
                 f"The dataset has {dataset.n_rows} rows, and fits are compared on at least "
-                f"{LEAST_ROWS}; send more rows, or name a fit.",
+                f"{LEAST_ROWS}: append rows, or predict without a search, by a fit of your own or "
+                "the one that /predict takes without any.",
             )
         job = TuningJob(dataset, seconds, is_automatic, aim)
         self._jobs.add(job)
@@ -139,10 +140,16 @@ class Tuner:
             job.end(JobState.DONE, detail)
 
     def _search(self, job: TuningJob, dataset: Dataset) -> None:
-        kind = preferred_search(dataset.n_rows, dataset.n_features)[0]
+        kind = preferred_search(*dataset.x.shape)[0]
 
         def load(x: Floats) -> Resident:
-            return self._backend.load(np.ascontiguousarray(x), dataset.y, kind)
+            return self._backend.load(
+                np.ascontiguousarray(x),
+                dataset.y,
+                kind,
+                n_sloped=dataset.n_sloped,
+                row_weights=dataset.row_weights,
+            )
 
         blocks = SerialBlocks(
             time.monotonic() + OVERTIME * job.seconds, lambda: job.is_cancelled or self._is_closed
@@ -157,7 +164,9 @@ class Tuner:
                 blocks,
                 groups=aim.groups,
                 of_classes=of_classes,
+                row_weights=dataset.row_weights,
                 seconds=job.seconds,
+                features=dataset.features,
             )
             for score in select(judge, aim.smoother, aim.selector):
                 blocks.check()
@@ -171,7 +180,9 @@ class Tuner:
             methods=aim.methods,
             groups=aim.groups,
             of_classes=of_classes,
+            row_weights=dataset.row_weights,
             seconds=job.seconds,
+            features=dataset.features,
         )
         for score in found:
             blocks.check()

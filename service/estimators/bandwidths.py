@@ -20,6 +20,7 @@ import numpy as np
 
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
+from service.estimators.row_weights import mean_of
 
 BLOCKS_MOST, ROWS_A_BLOCK, LEAST_PLACES = 5, 20, 10
 TRIMMED = 0.01
@@ -27,20 +28,29 @@ EDGE = 0.05
 """What dpill leaves out at each end: of the rows, and of the second derivatives."""
 
 
-def gcv(residual: Floats, trace: float, n: int) -> float:
-    """Return mean r² / (1 - ν / n)² of residuals y - f(x), (s, t); infinite where ν ≥ n."""
+def gcv(residual: Floats, trace: float, n: int, row_weights: Floats | None = None) -> float:
+    """Return mean r² / (1 - ν / n)² of residuals y - f(x), (s, t); infinite where ν ≥ n.
+
+    With weights of the rows, (s,), it is the weighted mean, and n how many of all are not 0.
+    """
     if trace >= n:
         return float("inf")
-    return float(np.mean(residual * residual) / (1.0 - trace / n) ** 2)
+    return _mean_square(residual, row_weights) / (1.0 - trace / n) ** 2
 
 
-def aicc(residual: Floats, trace: float, n: int) -> float:
-    """Return log mean r² + 1 + 2 (ν + 1) / (n - ν - 2); infinite where ν ≥ n - 2."""
+def aicc(residual: Floats, trace: float, n: int, row_weights: Floats | None = None) -> float:
+    """Return log mean r² + 1 + 2 (ν + 1) / (n - ν - 2); infinite where ν ≥ n - 2; see `gcv`."""
     if trace >= n - 2:
         return float("inf")
     least = np.finfo(np.float64).tiny
-    mean_sq = max(float(np.mean(residual * residual)), least)
+    mean_sq = max(_mean_square(residual, row_weights), least)
     return float(np.log(mean_sq) + 1.0 + 2.0 * (trace + 1.0) / (n - trace - 2.0))
+
+
+def _mean_square(residual: Floats, row_weights: Floats | None) -> float:
+    if row_weights is None:
+        return float(np.mean(residual * residual))
+    return float(np.mean(mean_of(residual * residual, row_weights)))
 
 
 def plug_in_bandwidth(x: Floats, y: Floats) -> float:

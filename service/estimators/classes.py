@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from service.domain.arrays import Floats, Rows
+from service.estimators.row_weights import mean_of
 
 LEAST_PROBABILITY = float(np.finfo(np.float64).eps)
 """What a class of probability 0 counts as where it turns out to be the true one."""
@@ -55,10 +56,11 @@ def likeliest(shares: Floats) -> Rows:
     return np.where(np.isnan(shares[:, 0]), -1, found).astype(np.int64, copy=False)
 
 
-def classified(y: Floats, sums: Floats) -> Classified | None:
+def classified(y: Floats, sums: Floats, row_weights: Floats | None = None) -> Classified | None:
     """Return how well the estimates of indicators (m, C) tell the classes y; None if for no row.
 
-    Rows without probabilities are in neither figure.
+    Rows without probabilities are in neither figure; weights of the rows, (m,), make both of them
+    weighted means.
     """
     shares = probabilities(sums)
     chosen = likeliest(shares)
@@ -67,6 +69,10 @@ def classified(y: Floats, sums: Floats) -> Classified | None:
         return None
     true = np.argmax(y[told], axis=1)
     least = np.maximum(shares[told, true], LEAST_PROBABILITY)
+    p = None if row_weights is None else row_weights[told]
+    if p is not None and not p.any():
+        return None
+    hits = (chosen[told] == true).astype(np.float64)
     return Classified(
-        accuracy=float(np.mean(chosen[told] == true)), log_loss=float(0.0 - np.mean(np.log(least)))
+        accuracy=float(mean_of(hits, p)), log_loss=float(0.0 - mean_of(np.log(least), p))
     )

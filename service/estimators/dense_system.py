@@ -59,9 +59,11 @@ class Factor:
 
 
 def factorise(
-    x: Floats, kind: Covariance, length_scale: float, alpha: float, blocks: Blocks
+    x: Floats, kind: Covariance, length_scale: float, alpha: Floats | float, blocks: Blocks
 ) -> Factor:
-    """Return the factor for the rows x (n, d). Cost: n³ / 3 operations, 8n² bytes.
+    """Return the factor for the rows x (n, d); alpha is one number, or one a row, (n,).
+
+    Cost: n³ / 3 operations, 8n² bytes.
 
     Raises:
         DeadlineExceeded: Between two pieces, when the time is over.

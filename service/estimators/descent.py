@@ -20,6 +20,8 @@ or where the surface ends; the others go on.
 Sources: Polyak (1964), USSR Computational Mathematics and Mathematical Physics 4(5), 1-17, for the
 momentum; Armijo (1966), Pacific Journal of Mathematics 16(1), 1-3; Bertsekas (1976), IEEE
 Transactions on Automatic Control 21(2), 174-184, for the search along the projection.
+
+Over 300 lines: the rules of a step, and the loop over all paths that applies them.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,9 +1,9 @@
 """The first candidates of a search: every method on a coarse logarithmic grid.
 
 Nothing here comes from a dataset: numbers of neighbours go from the few that a mean needs to where
-it is no longer local, those of polynomials from three rows a coefficient on; length scales span the
-standardized metric, in which two rows are √(2d) apart on average, where features do not depend on
-each other.
+it is no longer local, those of polynomials from three rows a coefficient on, as a plane through all
+rows needs them; length scales span the standardized metric, in which two rows are √(2d) apart on
+average, where features do not depend on each other.
 """
 
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ import numpy as np
 
 from service.backends.base import monomial_count
 from service.domain.kernels import Covariance, Kernel
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 
 KNN_NEIGHBORS = (3, 8, 20, 50)
 MEAN_NEIGHBORS = (5, 15, 50)
@@ -29,10 +29,21 @@ ALPHAS = (1e-4, 1e-2, 0.3)
 KRIGING_NEIGHBORS = 30
 
 
-def grid(most: int, d: int) -> Iterator[Fit]:
-    """Yield the candidates with at most so many neighbours in d features, cheap ones first."""
+def grid(
+    most: int, d: int, *, sloped: int | None = None, columns: int | None = None
+) -> Iterator[Fit]:
+    """Yield the candidates with at most so many neighbours in d features, cheap ones first.
+
+    Args:
+        most: Neighbours at most.
+        d: Features.
+        sloped: In how many of them polynomials have slopes; None for all.
+        columns: How many columns they take, of which a plane has a coefficient each; None for d.
+    """
     yield from _means(most)
-    yield from _polynomials(most, d)
+    if ROWS_A_COEFFICIENT[1][0] * monomial_count(d if columns is None else columns, 1) <= most:
+        yield Linear(metric="standardized")
+    yield from _polynomials(most, d if sloped is None else sloped)
     for kind, length_scale, alpha in product(COVARIANCES, LENGTH_SCALES, ALPHAS):
         yield Kriging(
             kind,

@@ -25,6 +25,8 @@ Sources: differentiation of the estimators' formulas; Rasmussen & Williams (2006
 4.17 and 9.1, for covariances and their derivatives.
 
 Over 300 lines: the gradients of all methods, whose formulas are read side by side.
+
+Over 300 lines: the derivative of each method, with the compiled sums that it needs.
 """
 
 from dataclasses import dataclass
@@ -49,13 +51,14 @@ from service.estimators.fits import (
     LocalPolynomial,
     NadarayaWatson,
     as_polynomial,
-    check_not_robust,
 )
 from service.estimators.kernels import covariance, distances
+from service.estimators.kriging_system import noise_of
 from service.estimators.local_derivatives import Slope
 from service.estimators.local_fits import local_fits
 from service.estimators.local_kriging import nearest_weights
 from service.estimators.ordered import ordered_sum
+from service.estimators.row_weights import weights_at
 
 TILE_ROWS = 512
 """Rows that a query meets at once: their distances and sums stay in the first cache."""
@@ -120,10 +123,18 @@ def gradient(
         case NadarayaWatson() | LocalPolynomial():
             fits = local_fits(rows, as_polynomial(fit), q)
             found, has_kink = local_derivatives.gradients(rows, fits)
+            found = _of_all_columns(found, q.shape[1])
             return Gradient(found, issues_where(has_kink, Status.DEGENERATE, KINK))
 
 
-def slope(rows: Resident, fit: Fit, q: Floats, *, matrix: Floats | None = None) -> Slope:
+def slope(
+    rows: Resident,
+    fit: Fit,
+    q: Floats,
+    *,
+    matrix: Floats | None = None,
+    noise: Floats | None = None,
+) -> Slope:
     """Return the slope of the local polynomial at each query: an estimate of the truth's slope.
 
     Args:
@@ -131,6 +142,8 @@ def slope(rows: Resident, fit: Fit, q: Floats, *, matrix: Floats | None = None) 
         fit: What is fitted.
         q: Queries, (m, d), in the metric of the fit.
         matrix: A (d, d), for the slopes by x where the rows are z = Ax; None for those by z.
+        noise: The variance of the noise of each row, had it the weight 1, (n,); None where all are
+            alike.
 
     Raises:
         InvalidInput: The method has no local model with a slope.
@@ -140,7 +153,25 @@ def slope(rows: Resident, fit: Fit, q: Floats, *, matrix: Floats | None = None) 
     check_has_slope(fit)
     if not isinstance(fit, LocalPolynomial):
         raise TypeError("only a local polynomial has a slope")
-    return local_derivatives.slopes(rows, local_fits(rows, fit, q), matrix)
+    m, d = q.shape
+    if not rows.n_sloped:
+        none = np.full((m, rows.y.shape[1], d), np.nan)
+        return Slope(none, none[:, 0], np.zeros((m, d), dtype=np.bool_))
+    found = local_derivatives.slopes(rows, local_fits(rows, fit, q), matrix, noise)
+    if rows.n_sloped == d:
+        return found
+    is_told = np.zeros((m, d), dtype=np.bool_)
+    is_told[:, : rows.n_sloped] = found.is_told
+    return Slope(_of_all_columns(found.slope, d), _of_all_columns(found.norm, d), is_told)
+
+
+def _of_all_columns(derivatives: Floats, d: int) -> Floats:
+    """Return derivatives by the sloped columns (…, n_sloped) by all, NaN for the others (…, d)."""
+    missing = d - derivatives.shape[-1]
+    if not missing:
+        return derivatives
+    none = np.full((*derivatives.shape[:-1], missing), np.nan)
+    return np.concatenate([derivatives, none], axis=-1)
 
 
 def check_has_slope(fit: Fit) -> None:
@@ -162,9 +193,8 @@ def check_has_gradient(fit: Fit) -> None:
     """Refuse fits whose surface is flat almost everywhere.
 
     Raises:
-        InvalidInput: The fit is a plain mean, of the nearest rows or of those in reach; or robust.
+        InvalidInput: The fit is a plain mean, of the nearest rows or of those in reach.
     """
-    check_not_robust(fit)
     if isinstance(fit, Knn) and fit.weights == "uniform":
         raise InvalidInput.at(
             "/fit/weights",
@@ -189,11 +219,13 @@ def check_has_gradient(fit: Fit) -> None:
 def _of_distance_weights(rows: Resident, fit: Knn, q: Floats) -> Gradient:
     """Return the gradient of the mean of the k nearest rows by inverse distance."""
     found = rows.nearest(q, fit.n_neighbors)
-    at_row = found.distances[:, 0] == 0
+    at_row = ((found.distances == 0) & (weights_at(rows, found.rows) > 0)).any(axis=1)
     # Beside a row the surface is a cone about it: the mean over all sides is 0.
-    r = np.where(at_row[:, None], 1.0, found.distances)
+    r = np.where(at_row[:, None] | (found.distances == 0), 1.0, found.distances)
     w = r[:, :1] / r
-    w /= ordered_sum(w)[:, None]
+    w *= weights_at(rows, found.rows)
+    total = ordered_sum(w)[:, None]
+    w = np.divide(w, total, out=np.full_like(w, np.nan), where=total > 0)
     y = rows.y[found.rows]
     residual = y - ordered_sum(w[:, :, None] * y)[:, None]
     pull = w[:, :, None] * ((rows.x[found.rows] - q[:, None]) / r[:, :, None]) / r[:, :, None]
@@ -233,26 +265,42 @@ def _of_local_kriging(rows: Resident, fit: Kriging, k: int, q: Floats) -> Gradie
     With an unknown mean, 1ᵀa = 0 determines it.
     """
     found = rows.nearest(q, k)
-    _, jitter = nearest_weights(rows.x, q, found.rows, fit)
+    _, jitter = nearest_weights(rows.x, q, found.rows, fit, rows.row_weights)
+    noise = noise_of(rows, fit.alpha, found.rows.reshape(-1)).reshape(found.rows.shape)
     result = np.empty((len(q), rows.y.shape[1], q.shape[1]))
     most = max(1, MOST_ENTRIES // (k * k))
     for start in range(0, len(q), most):
         part = slice(start, start + most)
         near, y = rows.x[found.rows[part]], rows.y[found.rows[part]]
         matrix = covariance(fit.kernel, distances(near, near), fit.length_scale)
-        matrix[:, np.arange(k), np.arange(k)] = 1.0 + (fit.alpha + jitter[part, None])
+        matrix[:, np.arange(k), np.arange(k)] = 1.0 + (noise[part] + jitter[part, None])
+        is_out = np.isinf(noise[part])
+        if rows.row_weights is not None:
+            _leave_out(matrix, is_out)
         if fit.mean == "constant":
             y = np.concatenate([y, np.ones((*y.shape[:2], 1))], axis=2)
+        if rows.row_weights is not None:
+            y = np.where(is_out[:, :, None], 0.0, y)
         a = as_floats(np.linalg.solve(matrix, y))
         if fit.mean == "constant":
             total = ordered_sum(a)[:, None]
+            total[is_out.all(axis=1)] = np.nan
             a = a[:, :, :-1] - a[:, :, -1:] * (total[:, :, :-1] / total[:, :, -1:])
         pull = (near - q[part, None]) / fit.length_scale**2
         pull *= covariance_decline(fit.kernel, found.distances[part] / fit.length_scale)[:, :, None]
         result[part] = ordered_sum(a[:, :, :, None] * pull[:, :, None, :])
+    result[np.isinf(noise).all(axis=1)] = np.nan
     has_kink = fit.kernel is Covariance.LAPLACIAN
     at_row = (found.distances[:, 0] == 0) & has_kink
     return Gradient(result, issues_where(at_row, Status.DEGENERATE, KINK))
+
+
+def _leave_out(matrix: Floats, is_out: NDArray[np.bool_]) -> None:
+    """Make rows and columns of systems (m, k, k) those of the identity."""
+    matrix[is_out] = 0.0
+    matrix.transpose(0, 2, 1)[is_out] = 0.0
+    queries, places = np.nonzero(is_out)
+    matrix[queries, places, places] = 1.0
 
 
 def covariance_decline(kind: Covariance, s: Floats) -> Floats:

@@ -29,7 +29,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from service.backends.base import Resident
+from service.backends.base import Resident, sloped
 from service.domain.arrays import Floats, Rows
 from service.estimators import local_polynomial
 from service.estimators.blocks import Blocks
@@ -43,7 +43,7 @@ from service.estimators.local_system import fill_values, solve
 from service.estimators.ordered import ordered_sum
 from service.estimators.parts import moments_of, parts
 from service.estimators.reach import LEAST_BANDWIDTH, Reach, reach_of, weighted_rows
-from service.estimators.row_weights import Weighted
+from service.estimators.row_weights import multiplied, weights_at
 
 MOST_ENTRIES = 2**20
 """Numbers held at once for pairs of a query and a row."""
@@ -151,13 +151,20 @@ def _mean_of_nearest(
     """Return the fit of each query on given rows, (pairs, t); near and distances are (pairs, k)."""
     if isinstance(fit, Kriging):
         near = np.ascontiguousarray(near)
-        weights, _ = nearest_weights(rows.x, np.ascontiguousarray(q[queries]), near, fit)
+        weights, _ = nearest_weights(
+            rows.x, np.ascontiguousarray(q[queries]), near, fit, rows.row_weights
+        )
         return ordered_sum(weights[:, :, None] * rows.y[near])
-    weights = np.ones_like(distances)
+    weights, own = np.ones_like(distances), weights_at(rows, near)
     if fit.weights == "distance":
-        np.divide(distances[:, :1], distances, out=weights, where=distances > distances[:, :1])
-    weighted = ordered_sum(weights[:, :, None] * rows.y[near])
-    return np.asarray(weighted / ordered_sum(weights)[:, None])
+        first = np.argmax(own > 0, axis=1)  # the nearest that counts
+        least = np.take_along_axis(distances, first[:, None], axis=1)
+        np.divide(least, distances, out=weights, where=distances > least)
+    weights *= own
+    weighted, total = ordered_sum(weights[:, :, None] * rows.y[near]), ordered_sum(weights)
+    mean = np.full_like(weighted, np.nan)
+    np.divide(weighted, total[:, None], out=mean, where=total[:, None] > 0)
+    return mean
 
 
 def _smoother_without(
@@ -236,7 +243,8 @@ def _drop_each(
     size = np.full(len(pairs.rows), moments.gram[0].size + moments.rhs[0].size)
     for part in parts(size, MOST_ENTRIES):
         some = pairs.where(part)
-        z = (rows.x[some.rows] - q[some.queries]) / reach.bandwidth[some.queries, None]
+        z = sloped(rows, rows.x[some.rows] - q[some.queries])
+        z = z / reach.bandwidth[some.queries, None]
         phi = monomials(z, fit.degree)
         own = some.weights[:, None] * phi
         rest = moments_of(moments, some.queries)
@@ -244,8 +252,8 @@ def _drop_each(
         # The copies of moments_of are this function's own.
         rest.gram[:] -= own[:, :, None] * phi[:, None, :]
         rest.rhs[:] -= own[:, :, None] * rows.y[some.rows][:, None, :]
-        rest.count[:] -= 1
-        system = solve(rest, rows.x.shape[1], fit.degree, fit.ridge)
+        rest.count[:] -= weights_at(rows, some.rows) > 0
+        system = solve(rest, rows.n_sloped, fit.degree, fit.ridge)
         mean = np.empty((len(some.rows), rows.y.shape[1]))
         fill_values(rest.gram, rest.rhs, rest.count, system.v, mean)
         lost = rest.gram[:, 0, 0] < LEAST_REST * total
@@ -281,6 +289,6 @@ def _anew(
     fixed = replace(fit, bandwidth=float(reach.bandwidth[query]), n_neighbors=None)
     one = np.ascontiguousarray(q[query : query + 1])
     prediction = local_polynomial.predict(
-        Weighted(rows, counts), fixed, one, neighbor_limit=None, diagnostics=False
+        multiplied(rows, counts), fixed, one, neighbor_limit=None, diagnostics=False
     )
     return np.asarray(prediction.mean[0])

@@ -2,7 +2,8 @@
 
     f(x) = k(x)ᵀ (K + αI)⁻¹ y,     K_ij = c(‖x_i - x_j‖),  k(x)_i = c(‖x_i - x‖)
 
-which is also kernel ridge regression and kernel interpolation. Over all rows the coefficients
+which is also kernel ridge regression and kernel interpolation; where rows have weights p_i, α / p_i
+takes the place of α, and a row of weight 0 is left out. Over all rows the coefficients
 a = (K + αI)⁻¹ y are solved for once a dataset version and fit; a prediction is then one product.
 Far from every row the answer decays to 0: centre y, or use a length scale that reaches. Ordinary
 kriging estimates a constant mean from the nearest rows, to which the answer decays, see
@@ -18,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.backends.base import Expansion, Resident
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, Rows
 from service.domain.errors import InvalidInput
 from service.domain.prediction import (
     Diagnostics,
@@ -33,7 +34,9 @@ from service.estimators.fits import Kriging
 from service.estimators.kernels import covariance, distances
 from service.estimators.kriging_system import Solver, System, solve_system
 from service.estimators.local_kriging import nearest_weights
+from service.estimators.neighbors import NO_SUPPORT
 from service.estimators.ordered import ordered_sum
+from service.estimators.row_weights import counted, weights_at
 
 FAINT_CORRELATION = 0.01
 """Below this correlation with the nearest row an answer is little more than the mean."""
@@ -93,7 +96,7 @@ def prepare(rows: Resident, fit: Kriging, solver: Solver | None, blocks: Blocks)
     Cost: see `kriging_system`.
     """
     if fit.alpha == 0:
-        _check_duplicates(rows.x)
+        _check_duplicates(rows.x, counted(rows))
     if fit.n_neighbors is not None:
         return Coefficients(None)
     if solver is None:
@@ -130,7 +133,7 @@ def predict(
             rows, fit, q, neighbor_limit=neighbor_limit, diagnostics=diagnostics
         )
     system, surface = coefficients.solved
-    m, n = len(q), len(rows.x)
+    m = len(q)
     report = system.report
     sums = surface.at(q)
     mean = sums.values
@@ -150,7 +153,7 @@ def predict(
         mean,
         issues=issues,
         neighbors=neighbors,
-        diagnostics=_diagnostics(m, n) if diagnostics else None,
+        diagnostics=_diagnostics(np.full(m, len(counted(rows)))) if diagnostics else None,
         solve=report,
     )
 
@@ -159,26 +162,28 @@ def _predict_nearest(
     rows: Resident, fit: Kriging, q: Floats, *, neighbor_limit: int | None, diagnostics: bool
 ) -> Prediction:
     """Solve the k × k system of each query's nearest rows for its weights."""
-    m, k = len(q), fit.n_neighbors or 0
-    found = rows.nearest(q, k)
-    weights, jitters = nearest_weights(rows.x, q, found.rows, fit)
+    found = rows.nearest(q, fit.n_neighbors or 0)
+    weights, jitters = nearest_weights(rows.x, q, found.rows, fit, rows.row_weights)
     mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
     issues = _far_issue(fit, found.distances[:, 0])
     if jitters.any():
         for jitter in sorted(set(jitters[jitters > 0])):
             issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))
+    counts = weights_at(rows, found.rows) > 0
+    support = counts.sum(axis=1)
+    issues += issues_where(support == 0, Status.NO_SUPPORT, NO_SUPPORT)
     return Prediction(
         mean,
         issues=issues,
         neighbors=None
         if neighbor_limit is None
         else Neighbors(
-            offsets=np.arange(m + 1, dtype=np.int64) * k,
-            rows=found.rows.reshape(-1),
-            distances=found.distances.reshape(-1),
-            weights=weights.reshape(-1),
+            offsets=np.concatenate([[0], np.cumsum(support)]).astype(np.int64),
+            rows=found.rows[counts],
+            distances=found.distances[counts],
+            weights=weights[counts],
         ),
-        diagnostics=_diagnostics(m, k) if diagnostics else None,
+        diagnostics=_diagnostics(support) if diagnostics else None,
     )
 
 
@@ -216,17 +221,19 @@ def _far_issue(fit: Kriging, nearest_distance: Floats) -> tuple[Issue, ...]:
     return issues_where(nearest < FAINT_CORRELATION, Status.EXTRAPOLATED, advice)
 
 
-def _diagnostics(m: int, support: int) -> Diagnostics:
+def _diagnostics(support: Rows) -> Diagnostics:
+    m = len(support)
     return Diagnostics(
-        support=np.full(m, support, dtype=np.int64),
+        support=support.astype(np.int64, copy=False),
         effective_rows=np.full(m, np.nan),
         bandwidth=np.full(m, np.nan),
         degree=np.full(m, -1, dtype=np.int64),
     )
 
 
-def _check_duplicates(x: Floats) -> None:
-    order = np.lexsort(x.T)
+def _check_duplicates(x: Floats, rows: Rows) -> None:
+    """Refuse two of the rows at one place."""
+    order = rows[np.lexsort(x[rows].T)]
     same = (x[order[1:]] == x[order[:-1]]).all(axis=1)
     if same.any():
         at = int(np.flatnonzero(same)[0])

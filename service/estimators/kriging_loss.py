@@ -9,7 +9,7 @@ predictive densities with the best signal variance τ² of each target, τ² = m
 
 By any parameter, with a = P(y - …) and P the inverse of K_α that projects out the mean,
 
-    de = dkᵀa - wᵀ dK a,     dv = -2 dkᵀw + wᵀ dK w (+ dα (1 + wᵀw)),     a = K_α⁻¹(y - μ1)
+    de = dkᵀa - wᵀ dK a,     dv = -2 dkᵀw + wᵀ dK w (+ dα (r + wᵀRw)),     a = K_α⁻¹(y - μ1)
 
 and all of dk, dK are g(r²) d(r²), g = dc/d(r²), so that the gradient by the matrix is a sum of
 differences of points, d(r²)/dA = 2 z (A⁻¹z)ᵀ: with symmetric weights G of the pairs of a query's
@@ -74,6 +74,8 @@ class _Pieces:
         a: K_α⁻¹(y - μ1), (b, k, t).
         goal_slope: g of each neighbour and the row, (b, k).
         slope: g of each pair of neighbours, (b, k, k).
+        noise: r of each neighbour, (b, k).
+        own_noise: r of the row predicted, (b,).
     """
 
     residual: Floats
@@ -84,6 +86,8 @@ class _Pieces:
     a: Floats
     goal_slope: Floats
     slope: Floats
+    noise: Floats
+    own_noise: Floats
 
 
 def loss(
@@ -95,6 +99,7 @@ def loss(
     kind: Covariance,
     alpha: float,
     blocks: Blocks,
+    noise: Floats | None = None,
 ) -> Loss:
     """Return the loss over the rows `at` and its gradient.
 
@@ -107,6 +112,7 @@ def loss(
         kind: Covariance.
         alpha: α > 0.
         blocks: Runs pieces of the work.
+        noise: What the variance of a row's noise is of α, (n,): 1 / p_i; None where all are 1.
 
     Cost: O(s k² (k + d)).
 
@@ -120,7 +126,12 @@ def loss(
     def solved(piece: slice) -> _Pieces:
         part = slice(starts[piece.start], starts[piece.start] + size)
         offset = x[neighbors[part]] - x[at[part], None, :]
-        return _solve(offset, matrix, y[neighbors[part]], y[at[part]], kind, alpha)
+        near, own = (
+            (np.ones(neighbors[part].shape), np.ones(len(at[part])))
+            if noise is None
+            else (noise[neighbors[part]], noise[at[part]])
+        )
+        return _solve(offset, matrix, y[neighbors[part]], y[at[part]], kind, alpha, near, own)
 
     pieces = blocks(solved, len(starts), 1)
     residual = np.concatenate([piece.residual for piece in pieces])
@@ -147,7 +158,14 @@ def loss(
 
 
 def _solve(
-    offset: Floats, matrix: Floats, y: Floats, own_y: Floats, kind: Covariance, alpha: float
+    offset: Floats,
+    matrix: Floats,
+    y: Floats,
+    own_y: Floats,
+    kind: Covariance,
+    alpha: float,
+    noise: Floats,
+    own_noise: Floats,
 ) -> _Pieces:
     """Predict some rows by ordinary kriging from their neighbours at the offsets (b, k, d)."""
     k, z = offset.shape[1], offset @ matrix.T
@@ -155,7 +173,7 @@ def _solve(
     squares = square[:, :, None] + square[:, None, :] - 2.0 * (z @ z.transpose(0, 2, 1))
     squares[:, np.arange(k), np.arange(k)] = 0.0
     covariances, slope = _covariance_and_slope(kind, np.maximum(squares, 0.0))
-    covariances[:, np.arange(k), np.arange(k)] += alpha
+    covariances[:, np.arange(k), np.arange(k)] += alpha * noise
     goal, goal_slope = _covariance_and_slope(kind, square)
     ones = np.ones((*goal.shape, 1))
     solved = np.linalg.solve(covariances, np.concatenate([goal[:, :, None], ones, y], axis=2))
@@ -167,13 +185,15 @@ def _solve(
     explained = np.sum(goal * solved[:, :, 0], axis=1)
     return _Pieces(
         residual=np.einsum("bk,bkt->bt", weights, y) - own_y,
-        variance=1.0 - explained + short * short / total + alpha,
+        variance=1.0 - explained + short * short / total + alpha * own_noise,
         offset=offset,
         z=z,
         weights=weights,
         a=solved[:, :, 2:] - inverse_one[:, :, None] * mean[:, None, :],
         goal_slope=goal_slope,
         slope=slope,
+        noise=noise,
+        own_noise=own_noise,
     )
 
 
@@ -186,7 +206,9 @@ def _gradient(piece: _Pieces, by_residual: Floats, by_variance: Floats) -> tuple
     pairs = pairs + pairs.transpose(0, 2, 1)
     single = (of_goal + pairs.sum(axis=2))[:, :, None] * z
     by_matrix = 2.0 * np.einsum("bki,bkj->ij", single - pairs @ z, piece.offset, optimize=True)
-    by_alpha = np.sum(by_variance * (1.0 + np.sum(w * w, axis=1))) - np.sum(w * by_a)
+    r = piece.noise
+    by_alpha = np.sum(by_variance * (piece.own_noise + np.sum(r * w * w, axis=1)))
+    by_alpha -= np.sum(r * w * by_a)
     return by_matrix, float(by_alpha)
 
 

@@ -24,6 +24,7 @@ from service.domain.kernels import Covariance
 from service.estimators.blocks import Blocks
 from service.estimators.kriging_loss import loss
 from service.estimators.others import Others
+from service.estimators.row_weights import noise_at
 
 STEPS = 8
 """Of the descent in a round; after them other neighbours would be nearest."""
@@ -34,6 +35,9 @@ LARGEST_STEP = 1.0
 LEAST_ALPHA, LARGEST_ALPHA = 1e-7, 10.0
 
 SEARCHED_AT_ONCE = 64
+
+MOST_NOISE = 1e12
+"""Of a row in alphas: it then says nothing, as one of weight 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +71,7 @@ def descend(
     groups: Rows | None = None,
     load: Callable[[Floats], Resident],
     blocks: Blocks,
+    features: Rows | None = None,
 ) -> KrigingMetric:
     """Return the metric after a round.
 
@@ -80,6 +85,8 @@ def descend(
         groups: The group of each row, (n,), if its neighbours are of other groups.
         load: Makes rows resident.
         blocks: Runs pieces of the work.
+        features: The feature of each column of x, (d,), where some have several, which keep one
+            scale together.
 
     Cost: O(s k² (k + d)) a step, beside a search for s k neighbours.
 
@@ -87,26 +94,34 @@ def descend(
         DeadlineExceeded: Between two pieces, when the time is over.
     """
     d = x.shape[1]
+    columns = np.arange(d) if features is None else features
     z = np.ascontiguousarray(x @ start.matrix.T)
-    neighbors = nearest_others(load(z), at, n_neighbors, groups, blocks)
+    rows = load(z)
+    neighbors = nearest_others(rows, at, n_neighbors, groups, blocks)
+    noise = None
+    if rows.row_weights is not None:
+        noise = np.minimum(noise_at(rows, np.arange(len(x))), MOST_NOISE)
 
     def matrix_of(parameters: Floats) -> Floats:
         if full:
             return parameters[:-1].reshape(d, d)
-        return np.diag(np.exp(parameters[:-1]))
+        return np.diag(np.exp(parameters[:-1][columns]))
 
     def loss_and_gradient(parameters: Floats) -> tuple[float, Floats]:
         matrix, alpha = matrix_of(parameters), float(np.exp(parameters[-1]))
         try:
-            found = loss(z, y, at, neighbors, matrix, start.kind, alpha, blocks)
+            found = loss(z, y, at, neighbors, matrix, start.kind, alpha, blocks, noise)
         except LinAlgError:
             return np.inf, np.zeros(len(parameters))
         by_matrix = found.by_matrix.ravel()
         if not full:
-            by_matrix = np.diag(found.by_matrix) * np.diag(matrix)
+            by_scale = np.diag(found.by_matrix) * np.diag(matrix)
+            by_matrix = np.bincount(columns, by_scale).astype(np.float64, copy=False)
         return found.value, np.append(by_matrix, found.by_log_alpha)
 
-    first = np.append(np.eye(d).ravel() if full else np.zeros(d), np.log(start.alpha))
+    first = np.append(
+        np.eye(d).ravel() if full else np.zeros(columns.max() + 1), np.log(start.alpha)
+    )
     lowest, highest = first - LARGEST_STEP, first + LARGEST_STEP
     lowest[-1] = max(first[-1] - 2.0 * LARGEST_STEP, np.log(LEAST_ALPHA))
     highest[-1] = min(first[-1] + 2.0 * LARGEST_STEP, np.log(LARGEST_ALPHA))

@@ -8,6 +8,11 @@
 
 The last two start from a partial pivoted Cholesky factor K ≈ LLᵀ of rank r, see `partial_factor`
 and `spread_factor`.
+Where rows have weights p_i, α / p_i takes the place of α, and rows of weight 0 have no place in the
+system. CHOLESKY takes it as it is. The others take, with S² = p / max p and α' = α / max p,
+
+    (S K S + α'I) S⁻¹a = S y
+
 A product is n² / 2 covariances; K is never formed for it. Whatever the solver, the residual in the
 report is computed anew from the solution: with all covariances, or, where the partial factor holds
 K, as the proven upper bound that the factor gives.
@@ -17,13 +22,13 @@ Peters & Schneider (2012), Applied Numerical Mathematics 62(4), 428-440, for the
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 import numpy as np
 
 from service.backends.base import Resident, SingleProducts
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance
 from service.domain.prediction import SolveReport
 from service.estimators import iterative_system
@@ -31,6 +36,7 @@ from service.estimators.blocks import Blocks
 from service.estimators.dense_system import Factor, factorise
 from service.estimators.iterative_system import Means, Product, relative_residual
 from service.estimators.partial_factor import Woodbury, partial_factor
+from service.estimators.row_weights import counted, weights_at
 from service.estimators.spread_factor import spread_factor
 
 DENSE_ROWS = 4000
@@ -125,16 +131,17 @@ def solve_system(
     solver: Solver,
     blocks: Blocks,
 ) -> System:
-    """Return the solution of (K + αI) a = y.
+    """Return the solution of (K + αI) a = y, or with α / p_i where rows have weights.
 
     Raises:
         DeadlineExceeded: Between two panels or shares, when the time is over.
         LinAlgError: No jitter makes the matrix positive definite.
     """
+    if rows.row_weights is not None:
+        return _with_weights(rows, rows.row_weights, kind, length_scale, alpha, solver, blocks)
 
     def product(b: Floats, blocks: Blocks) -> Floats:
-        expansion = rows.expansion(kind, length_scale, b)
-        return alpha * b + _sum_of_shares(expansion.share, expansion.share_count, blocks)
+        return alpha * b + _multiplied(rows, kind, length_scale, b, blocks)
 
     if solver is Solver.CHOLESKY:
         factor = factorise(rows.x, kind, length_scale, alpha, blocks)
@@ -149,6 +156,72 @@ def solve_system(
         if singles is not None:
             single = _single_product(singles, alpha), inverse.in_single_precision()
     return _solved_iteratively(rows.y, Means(partial, product, inverse, single), blocks)
+
+
+def noise_of(rows: Resident, alpha: float, at: Rows) -> Floats:
+    """Return α / p_i of some rows, (s,); infinite for those of weight 0."""
+    p = weights_at(rows, at)
+    noise = np.full(len(at), np.inf)
+    return np.asarray(np.divide(alpha, p, out=noise, where=p > 0))
+
+
+def _with_weights(
+    rows: Resident,
+    row_weights: Floats,
+    kind: Covariance,
+    length_scale: float,
+    alpha: float,
+    solver: Solver,
+    blocks: Blocks,
+) -> System:
+    """Return the solution over the rows that count, 0 at the others."""
+    kept, n = counted(rows), len(rows.x)
+    x, y, p = np.ascontiguousarray(rows.x[kept]), rows.y[kept], row_weights[kept]
+
+    def in_full(b: Floats) -> Floats:
+        full = np.zeros((n, b.shape[1]))
+        full[kept] = b
+        return full
+
+    def covariances(b: Floats, blocks: Blocks) -> Floats:
+        return _multiplied(rows, kind, length_scale, in_full(b), blocks)[kept]
+
+    def placed(system: System, scale: Floats, unit: float) -> System:
+        def solve(b: Floats, blocks: Blocks) -> Floats:
+            return in_full(scale * system.solve(scale * b[kept], blocks))
+
+        report = replace(system.report, jitter=unit * system.report.jitter)
+        return System(in_full(scale * system.solution), report, solve, system.nbytes)
+
+    if solver is Solver.CHOLESKY:
+        noise = alpha / p
+        factor = factorise(x, kind, length_scale, noise, blocks)
+
+        def product(b: Floats, blocks: Blocks) -> Floats:
+            return noise[:, None] * b + covariances(b, blocks)
+
+        return placed(_solved_densely(y, factor, product, blocks), np.ones((len(kept), 1)), 1.0)
+    most = float(p.max())
+    least_alpha, scale = alpha / most, np.sqrt(p / most)
+    if solver is Solver.LOW_RANK:
+        partial = partial_factor(x, kind, length_scale, least_alpha, MOST_RANK, blocks, scale)
+    else:
+        partial = spread_factor(x, kind, length_scale, least_alpha, blocks, scale)
+    column = scale[:, None]
+
+    def scaled_product(b: Floats, blocks: Blocks) -> Floats:
+        return least_alpha * b + column * covariances(column * b, blocks)
+
+    means = Means(partial, scaled_product, partial.inverse(), None)
+    return placed(_solved_iteratively(column * y, means, blocks), column, most)
+
+
+def _multiplied(
+    rows: Resident, kind: Covariance, length_scale: float, b: Floats, blocks: Blocks
+) -> Floats:
+    """Return K b."""
+    expansion = rows.expansion(kind, length_scale, b)
+    return _sum_of_shares(expansion.share, expansion.share_count, blocks)
 
 
 def _sum_of_shares(share: Callable[[int], Floats], count: int, blocks: Blocks) -> Floats:

@@ -1,6 +1,7 @@
 """How sure kriging is of its answers.
 
-With prior variance τ² c(r), noise variance τ² α and K_α = K + αI,
+With prior variance τ² c(r), noise variance τ² α and K_α = K + αI (where rows have weights p_i, τ² α
+is the noise of a row of weight 1, and α / p_i stands in K_α),
 
     τ² v(x),       v(x) = 1 - k(x)ᵀ K_α⁻¹ k(x)      of the surface itself (latent)
     τ² (v(x) + α)                                     of a new observation there
@@ -53,7 +54,7 @@ def latent_variance(
     """
     if system is None:
         found = rows.nearest(q, fit.n_neighbors or 0)
-        return nearest_systems(rows.x, q, found.rows, fit).variance
+        return nearest_systems(rows.x, q, found.rows, fit, rows.row_weights).variance
     variance = np.empty(len(q))
     size = max(1, MOST_ENTRIES // len(rows.x))
     for start in range(0, len(q), size):
@@ -70,6 +71,6 @@ def signal_variance(residual: Floats, variance: Floats) -> Floats:
     Args:
         residual: Leave-one-out residuals y_i - f₋ᵢ(x_i) of some rows, (s, t).
         variance: Their variances where τ² = 1, (s,), the noise included: 1 / [K_α⁻¹]_ii over all
-            rows, v(x_i) + α without the row itself over the nearest.
+            rows, v(x_i) + α / p_i without the row itself over the nearest.
     """
     return np.asarray((np.square(residual) / variance[:, None]).mean(axis=0))

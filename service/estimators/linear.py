@@ -1,24 +1,21 @@
 """Linear regression over all rows.
 
-    f(x) = ȳ + (x - x̄)ᵀb = Σ l_i y_i,     l_i = p_i [1 / P + (x - x̄)ᵀ W Wᵀ (x_i - x̄)]
+    f(x) = ȳ + (x - x̄)ᵀb = Σ l_i y_i,     l_i = p_i u(x)ᵀu(x_i),     u(x) = (1 / √P, Wᵀ(x - x̄))
 
 with weights p_i, 1 as a rule, P = Σ p_i, the weighted means x̄ and ȳ, and b and W from
-`linear_system`, by least squares or by gradient descent on the squared loss. With
-
-    u(x) = (1, Wᵀ(x - x̄)),   u_i = p_i (1 / P, Wᵀ(x_i - x̄)),   S = Σ u_i u_iᵀ
-
-l_i = u_iᵀu(x), and Σ l_i² = u(x)ᵀ S u(x) needs no list of all rows; where all p_i are 1, S is the
-identity but for 1 / n in its corner.
+`linear_system`, by least squares or by gradient descent on the squared loss. The noise of a row is
+σ² / p_i, and Σ p_i u(x_i) u(x_i)ᵀ = I, so that Var f(x) / σ² = Σ l_i² / p_i = ‖u(x)‖² needs no list
+of all rows.
 
 Source: Hastie, Tibshirani & Friedman, The Elements of Statistical Learning (2009), section 3.2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from service.backends.base import Resident
-from service.domain.arrays import Floats, as_floats
+from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
 from service.domain.prediction import (
     Diagnostics,
@@ -29,6 +26,7 @@ from service.domain.prediction import (
     issues_where,
 )
 from service.estimators.blocks import Blocks
+from service.estimators.determined import told_by
 from service.estimators.fits import Linear
 from service.estimators.linear_system import Standardized, by_descent, by_factors
 from service.estimators.local_derivatives import Slope
@@ -60,8 +58,10 @@ class LinearModel:
         mean: ȳ, (t,).
         slope: b, (d, t), in data units.
         root: W, (d, rank); None from gradient descent, which does not factorise.
-        squares: S, (rank + 1, rank + 1); None without W.
         row_weights: p, (n,).
+        null: Directions in which the rows do not vary, (d, d - rank), of unit length in units of
+            the features' deviations; None without W.
+        deviation: Those deviations, (d,); 1 where a feature is constant.
         loss_history: For each target, the weighted mean of the squared residuals at each step of
             gradient descent, the first at the mean; else nothing.
         relative_gradient: Where gradient descent ended, the largest entry over that at the start,
@@ -72,8 +72,9 @@ class LinearModel:
     mean: Floats
     slope: Floats
     root: Floats | None
-    squares: Floats | None
     row_weights: Floats
+    null: Floats | None
+    deviation: Floats
     loss_history: tuple[Floats, ...] = ()
     relative_gradient: float = 0.0
 
@@ -92,8 +93,20 @@ class LinearModel:
     @property
     def nbytes(self) -> int:
         """Bytes held."""
-        held = (self.slope, self.root, self.squares, self.row_weights, *self.loss_history)
+        held = (
+            self.slope, self.root, self.row_weights, self.null, *self.loss_history
+        )  # fmt: skip
         return sum(part.nbytes for part in held if part is not None)
+
+    @property
+    def weight(self) -> float:
+        """P = Σ p_i."""
+        return float(self.row_weights.sum())
+
+    def basis(self, q: Floats) -> Floats:
+        """Return u of the points (m, d), (m, 1 + rank), by least squares only."""
+        constant = np.full(len(q), self.weight**-0.5)
+        return np.column_stack([constant, self.coordinates(q)])
 
     def at(self, q: Floats) -> Floats:
         """Return f at the points (m, d), (m, t)."""
@@ -112,20 +125,15 @@ class LinearModel:
         return found
 
 
-def prepare(
-    rows: Resident, fit: Linear, blocks: Blocks, row_weights: Floats | None = None
-) -> LinearModel:
-    """Return the hyperplane through the rows, weighted by `row_weights` (n,) > 0.
-
-    See `plane`.
-    """
-    return plane(rows.x, rows.y, fit, blocks, row_weights)
+def prepare(rows: Resident, fit: Linear, blocks: Blocks) -> LinearModel:
+    """Return the hyperplane through the rows, see `plane`."""
+    return plane(rows.x, rows.y, fit, blocks, rows.row_weights)
 
 
 def plane(
     x: Floats, y: Floats, fit: Linear, blocks: Blocks, row_weights: Floats | None = None
 ) -> LinearModel:
-    """Return the hyperplane through the rows x (n, d) with targets y (n, t).
+    """Return the hyperplane through the rows x (n, d) with targets y (n, t), weighted by p (n,).
 
     Raises:
         InvalidInput: Gradient descent diverges at the rate given.
@@ -139,12 +147,10 @@ def plane(
     if fit.solver == "least_squares":
         b, inverse = by_factors(data, blocks)
         root = inverse / data.x_scale[:, None]
-        squares = np.eye(root.shape[1] + 1)
-        squares[0, 0] /= len(x)
-        if row_weights is not None:
-            u = np.column_stack([np.full(len(x), 1.0 / data.weight), (x - data.center[0]) @ root])
-            squares = as_floats((u * np.square(p)[:, None]).T @ u)
-        return LinearModel(data.center, data.mean, data.in_data_units(b), root, squares, p)
+        null = np.linalg.svd(inverse)[0][:, inverse.shape[1] :]
+        return LinearModel(
+            data.center, data.mean, data.in_data_units(b), root, p, null, data.x_scale
+        )
     found = by_descent(
         data,
         rate=fit.rate,
@@ -154,7 +160,7 @@ def plane(
         blocks=blocks,
     )
     return LinearModel(
-        data.center, data.mean, data.in_data_units(found.b), None, None, p,
+        data.center, data.mean, data.in_data_units(found.b), None, p, None, data.x_scale,
         found.losses, found.relative_gradient,
     )  # fmt: skip
 
@@ -200,7 +206,7 @@ def predict(
         has_factors = model.root is not None
         norms = squared_norms(model, q) if has_factors else np.full(m, np.nan)
         told = Diagnostics(
-            support=np.full(m, n, dtype=np.int64),
+            support=np.full(m, np.count_nonzero(model.row_weights), dtype=np.int64),
             effective_rows=1.0 / norms,
             bandwidth=np.full(m, np.nan),
             degree=np.full(m, min(model.rank, 1) if has_factors else 1, dtype=np.int64),
@@ -209,17 +215,14 @@ def predict(
 
 
 def squared_norms(model: LinearModel, q: Floats) -> Floats:
-    """Return Σ l_i² at each query, (m,): Var f(x) / σ².
+    """Return Σ l_i² / p_i at each query, (m,): Var f(x) / σ².
 
     Raises:
         InvalidInput: The model comes from gradient descent.
     """
-    u = np.concatenate([np.ones((len(q), 1)), model.coordinates(q)], axis=1)
-    if model.squares is None:
-        raise InvalidInput.at("/include", NO_FACTORS)
-    total = np.zeros(len(q))
-    for j, row in enumerate(model.squares):
-        total += u[:, j] * ordered_sum(u * row)
+    u, total = model.coordinates(q), np.full(len(q), 1.0 / model.weight)
+    for j in range(u.shape[1]):
+        total += u[:, j] * u[:, j]
     return total
 
 
@@ -234,30 +237,41 @@ def slope_norm(model: LinearModel) -> Floats:
     return np.sqrt(ordered_sum(model.root * model.root))
 
 
-def slopes(model: LinearModel, m: int) -> Slope:
+def slopes(model: LinearModel, m: int, matrix: Floats | None = None) -> Slope:
     """Return the slope b at m queries, which is the same at all, with its standard errors.
+
+    With a matrix A (d, d) it is by x, where the rows are z = Ax: Aᵀb.
 
     Raises:
         InvalidInput: The model comes from gradient descent.
     """
+    if model.root is None or model.null is None:
+        raise InvalidInput.at("/include", NO_FACTORS)
+    is_told = told_by(model.null, model.deviation, matrix)
+    if matrix is not None:
+        model = replace(model, slope=matrix.T @ model.slope, root=matrix.T @ model.root)
     d, t = model.slope.shape
     return Slope(
         np.broadcast_to(model.slope.T, (m, t, d)).copy(),
         np.broadcast_to(slope_norm(model), (m, d)).copy(),
+        np.broadcast_to(is_told, (m, d)).copy(),
     )
 
 
 def residual_variance(rows: Resident, model: LinearModel) -> ResidualVariance:
     """Return what the residuals say of the noise, with n - rank - 1 degrees of freedom.
 
+    Σ p_i e_i² over them, n the rows with p_i > 0.
+
     Raises:
         InvalidInput: The model comes from gradient descent.
     """
-    n, parameters = len(rows.x), model.rank + 1
+    p = model.row_weights
+    n, parameters = int(np.count_nonzero(p)), model.rank + 1
     freedom = n - parameters
     variance = np.full(rows.y.shape[1], np.nan)
     if freedom > 0:
-        variance = np.square(rows.y - model.at(rows.x)).sum(axis=0) / freedom
+        variance = (p[:, None] * np.square(rows.y - model.at(rows.x))).sum(axis=0) / freedom
     return ResidualVariance(variance, float(freedom), float(parameters), float(parameters), n, n)
 
 
@@ -276,7 +290,7 @@ def _report(fit: Linear, model: LinearModel) -> SolveReport | None:
 def _weights(x: Floats, model: LinearModel, q: Floats) -> Floats:
     """Return the weight of each row for each query, (m, n)."""
     here, there = model.coordinates(q), model.coordinates(x)
-    weights = np.full((len(q), len(x)), 1.0 / float(model.row_weights.sum()))
+    weights = np.full((len(q), len(x)), 1.0 / model.weight)
     for a in range(here.shape[1]):
         weights += here[:, a, None] * there[:, a]
     return weights * model.row_weights

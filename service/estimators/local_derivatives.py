@@ -5,13 +5,14 @@ polynomial about x has the slope
 
     s_j = δ_jᵀ b / h = Σ λ_ij y_i,     δ_j = ∂φ/∂z_j at x,     λ_ij = w̃_i (G δ_j)ᵀ(φ_i - φ̄) / h
 
-whose standard error is σ √Σ λ_ij². It estimates the slope of the truth, and is not the gradient of
-the fitted surface: from x to x + dx the weights change too, and every local polynomial with them.
+whose standard error is σ √(Σ λ_ij² / p_i), p_i the row's own weight, 1 as a rule. It estimates the
+slope of the truth, and is not the gradient of the fitted surface: from x to x + dx the weights
+change too, and every local polynomial with them.
 With the residuals e_i = y_i - ȳ - bᵀ(φ_i - φ̄) of the polynomial, g_i = 1 + vᵀ(φ_i - φ̄) and
 u_i = ‖x_i - x‖ / h,
 
     ∂f/∂x_j = s_j + Σ_i ∂_j w̃_i g_i e_i - ridge_j
-    ∂_j w_i = ψ(u_i) [(x_i - x)_j / h² + u_i² ∂_j h / h],     ψ(u) = -K'(u) / u
+    ∂_j w_i = p_i ψ(u_i) [(x_i - x)_j / h² + u_i² ∂_j h / h],     ψ(u) = -K'(u) / u
 
 A fixed bandwidth has ∂h = 0; the distance to the k-th row has ∂h = (x - x_(k)) / h, but where
 another row becomes the k-th. The ridge r = ρ trace(C) / (p - 1) changes with x, and a penalty on
@@ -37,9 +38,10 @@ from itertools import combinations_with_replacement
 import numpy as np
 from numpy.typing import NDArray
 
-from service.backends.base import Moments, Resident, monomial_count
+from service.backends.base import Moments, Resident, monomial_count, sloped
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Kernel
+from service.estimators.determined import told_slopes
 from service.estimators.fits import LocalPolynomial
 from service.estimators.local_derivative_sums import (
     add_gaussian_gradients,
@@ -48,7 +50,9 @@ from service.estimators.local_derivative_sums import (
 )
 from service.estimators.local_fits import LocalFits, listed_rows, no_rows, solved
 from service.estimators.local_polynomial import monomials
-from service.estimators.reach import LEAST_BANDWIDTH
+from service.estimators.reach import LEAST_BANDWIDTH, WeightedRows
+from service.estimators.row_bandwidths import Spreading
+from service.estimators.row_weights import weights_at
 
 MOST_FEATURES = 6
 """Up to here a Gaussian line of a fixed bandwidth takes its gradient from the moments of degree 2,
@@ -61,11 +65,14 @@ class Slope:
 
     Attributes:
         slope: (m, t, d), in the metric of the fit; NaN where no row carries weight.
-        norm: √Σ λ_ij², (m, d): the standard error where the rows' noise has the deviation 1.
+        norm: √(Σ λ_ij² / p_i), (m, d): the standard error where the noise of a row of weight 1 has
+            the deviation 1.
+        is_told: Where the rows in reach tell the slope, (m, d); see `determined`.
     """
 
     slope: Floats
     norm: Floats
+    is_told: NDArray[np.bool_]
 
     def standard_error(self, sigma: Floats) -> Floats:
         """Return the standard errors (m, t, d) for the noise deviations sigma (m, t)."""
@@ -89,12 +96,15 @@ class _Monomials:
     derivatives: Rows
 
 
-def slopes(rows: Resident, fits: LocalFits, matrix: Floats | None = None) -> Slope:
+def slopes(
+    rows: Resident, fits: LocalFits, matrix: Floats | None = None, noise: Floats | None = None
+) -> Slope:
     """Return the slopes and their norms. Cost: d solves and O(rows in reach · p d) a query.
 
-    With a matrix A (d, d) they are by x, where the rows are z = Ax: Aᵀs, and λ likewise.
+    With a matrix A (d, d) they are by x, where the rows are z = Ax: Aᵀs, and λ likewise. The noise
+    (n,) has the variances of rows of weight 1; None where all are 1.
     """
-    (m, d), table = fits.q.shape, _table(fits.q.shape[1], fits.fit.degree)
+    (m, d), table = fits.point.shape, _table(fits.point.shape[1], fits.fit.degree)
     at_query = monomials(fits.target, fits.fit.degree)
     slope = np.zeros((m, rows.y.shape[1], d))
     direction = np.zeros((m, d, len(table.order)))
@@ -104,20 +114,23 @@ def slopes(rows: Resident, fits: LocalFits, matrix: Floats | None = None) -> Slo
     h = fits.reach.bandwidth
     slope /= h[:, None, None]
     columns = [solved(fits, np.ascontiguousarray(direction[:, j])) for j in range(d)]
-    influence, center = np.stack(columns, axis=1), fits.system.center_or(fits.q)
+    influence, center = np.stack(columns, axis=1), fits.system.center_or(fits.point)
     if matrix is not None:
         slope = _by_x(slope.transpose(0, 2, 1), matrix).transpose(0, 2, 1)
         influence = _by_x(influence, matrix)
-    norm, x = np.zeros((m, d)), _read_only(rows.x)
+    norm, x = np.zeros((m, d)), _read_only(sloped(rows, rows.x))
     for part, listed in listed_rows(rows, fits):
+        share = listed.weights / np.sqrt(weights_at(rows, listed.rows))  # λ_ij / √p_i goes with it
+        if noise is not None:
+            share = share * np.sqrt(noise[listed.rows])
         add_slope_norms(
-            listed.offsets, listed.rows, listed.weights, x, center[part], h[part],
+            listed.offsets, listed.rows, share, x, center[part], h[part],
             fits.moments.gram[part], influence[part], table.parent, table.feature, norm[part],
         )  # fmt: skip
     norm = np.sqrt(norm)
     unsupported = fits.moments.count == 0
     slope[unsupported] = norm[unsupported] = np.nan
-    return Slope(slope, norm)
+    return Slope(slope, norm, told_slopes(fits.system, fits.moments, -fits.target, matrix))
 
 
 def _by_x(by_z: Floats, matrix: Floats) -> Floats:
@@ -136,25 +149,25 @@ def gradients(rows: Resident, fits: LocalFits) -> tuple[Floats, NDArray[np.bool_
 
     Cost: O(rows in reach · (p + d) t) a query, and their list; see `MOST_FEATURES` for less.
     """
-    (m, d), fit, h = fits.q.shape, fits.fit, fits.reach.bandwidth
+    (m, d), fit, h = fits.point.shape, fits.fit, fits.reach.bandwidth
     table = _table(d, fit.degree)
     gradient = np.zeros((m, rows.y.shape[1], d))
     has_kink = np.zeros(m, dtype=np.bool_)
-    center, at_query = fits.system.center_or(fits.q), monomials(fits.target, fit.degree)
+    center, at_query = fits.system.center_or(fits.point), monomials(fits.target, fit.degree)
     used = np.array([monomial_count(d, degree) - 1 for degree in range(fit.degree + 1)])
     size = used[fits.system.degree]
     ridge = np.where(fits.system.is_flat, 0.0, fit.ridge)
     bandwidth_gradient = _bandwidth_gradient(rows, fits)
-    x, y = _read_only(rows.x), _read_only(rows.y)
+    x, y = _read_only(sloped(rows, rows.x)), _read_only(rows.y)
     has_moments = _has_moments(fit, d)
     is_listed = not has_moments and fit.kernel is not Kernel.UNIFORM
     for part, listed in listed_rows(rows, fits) if is_listed else [(slice(0, m), no_rows(m))]:
-        u = listed.distances / h[part][listed.queries]
+        u, psi = _decline_of_rows(rows, fit.kernel, h[part], listed)
         if fit.kernel is Kernel.TRIANGULAR:
             has_kink[part.start + listed.queries[u == 0]] = True
         add_gradients(
-            listed.offsets, listed.rows, u, decline(fit.kernel, u, listed.weights),
-            x, y, fits.q[part], center[part], h[part],
+            listed.offsets, listed.rows, u, psi,
+            x, y, fits.point[part], center[part], h[part],
             bandwidth_gradient[part], fits.moments.gram[part], fits.moments.rhs[part],
             fits.system.v[part], fits.coefficients[part], size[part], ridge[part],
             at_query[part], table.parent, table.feature, table.order, table.derivatives,
@@ -189,7 +202,7 @@ def _moments_above(rows: Resident, fits: LocalFits, center: Floats) -> Moments:
     if fits.fit.degree > 0:
         middle = center + h * gram[:, 0, 1:] / gram[:, 0, 0, None]
     elif found is not None:
-        middle = rows.x[found.rows[:, 0]]
+        middle = sloped(rows, rows.x[found.rows[:, 0]])
     else:
         raise TypeError("a Gaussian has looked for the nearest row")
     return fits.reach.moments(rows, fits.q, fits.fit.degree + 1, np.ascontiguousarray(middle))
@@ -224,6 +237,25 @@ def decline(kernel: Kernel, u: Floats, weights: Floats) -> Floats:
             return np.asarray((np.pi / 2) ** 2 * np.sinc(0.5 * u))
 
 
+def _decline_of_rows(
+    rows: Resident, kernel: Kernel, h: Floats, listed: WeightedRows
+) -> tuple[Floats, Floats]:
+    """Return u and ψ(u) p of the rows that carry weight, for ∂_j w_i = p_i ψ(u_i) (x_i - x)_j / h².
+
+    p is in the weights of the Gaussian already. A row with a bandwidth of its own has (h / h_i)² in
+    it; one whose h_i is 0 jumps at its place, and is flat elsewhere.
+    """
+    unit = h[listed.queries]
+    own = rows.spread.bandwidth[listed.rows] if isinstance(rows, Spreading) else unit
+    u = np.divide(listed.distances, own, out=np.zeros_like(own), where=own > 0)
+    psi = decline(kernel, u, listed.weights)
+    if isinstance(rows, Spreading):
+        psi = psi * np.square(np.divide(unit, own, out=np.zeros_like(own), where=own > 0))
+    if rows.row_weights is not None and kernel is not Kernel.GAUSSIAN:
+        psi = psi * rows.row_weights[listed.rows]
+    return u, np.asarray(psi)
+
+
 def _table(d: int, degree: int) -> _Monomials:
     """Return how the monomials of `monomials` are made, and their derivatives."""
     factors = [
@@ -250,6 +282,6 @@ def _bandwidth_gradient(rows: Resident, fits: LocalFits) -> Floats:
     """Return ∂h, (m, d): 0 for a fixed bandwidth, (x - x_(k)) / h for the distance to row k."""
     found, h = fits.reach.found, fits.reach.bandwidth[:, None]
     if fits.fit.bandwidth is not None or found is None:
-        return np.zeros_like(fits.q)
-    from_furthest = fits.q - rows.x[found.rows[:, -1]]
+        return np.zeros_like(fits.point)
+    from_furthest = fits.point - sloped(rows, rows.x[found.rows[:, -1]])
     return np.where(h > LEAST_BANDWIDTH, from_furthest / h, 0.0)

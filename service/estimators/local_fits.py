@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Resident
+from service.backends.base import Moments, Nearest, Resident, sloped
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Kernel
 from service.estimators.fits import LocalPolynomial
@@ -30,7 +30,8 @@ class LocalFits:
 
     Attributes:
         fit: What was fitted.
-        q: Queries, (m, d).
+        q: Queries, (m, D).
+        point: Those of their columns that have slopes, (m, d).
         reach: The kernel at each.
         moments: Their weighted sums.
         system: v, and what φ is centred at.
@@ -39,6 +40,7 @@ class LocalFits:
 
     fit: LocalPolynomial
     q: Floats
+    point: Floats
     reach: Reach
     moments: Moments
     system: LocalSystem
@@ -47,8 +49,8 @@ class LocalFits:
     @property
     def target(self) -> Floats:
         """The queries' own z, (m, d): 0 but where φ is not centred at them."""
-        center = self.system.center_or(self.q)
-        return (self.q - center) / self.reach.bandwidth[:, None]
+        center = self.system.center_or(self.point)
+        return (self.point - center) / self.reach.bandwidth[:, None]
 
 
 def local_fits(rows: Resident, fit: LocalPolynomial, q: Floats) -> LocalFits:
@@ -56,9 +58,9 @@ def local_fits(rows: Resident, fit: LocalPolynomial, q: Floats) -> LocalFits:
     q = np.require(q, requirements=["C", "W"])  # since Numba compiles a variant for each
     reach = reach_of(rows, fit, q)
     moments = reach.moments(rows, q, fit.degree)
-    system = solve(moments, q.shape[1], fit.degree, fit.ridge)
+    system = solve(moments, rows.n_sloped, fit.degree, fit.ridge)
     _refine(system, rows, reach, q, moments, fit)
-    fits = LocalFits(fit, q, reach, moments, system, np.empty((len(q), 0, 0)))
+    fits = LocalFits(fit, q, sloped(rows, q), reach, moments, system, np.empty((len(q), 0, 0)))
     return replace(fits, coefficients=_coefficients(fits))
 
 
@@ -79,7 +81,7 @@ def solved(fits: LocalFits, goal: Floats) -> Floats:
     It is what `solve` gives for φ(x) = φ̄ + goal. The goal is first taken in units in which no
     entry exceeds its monomial's deviation, so that adding φ̄ costs none of its digits that count.
     """
-    moments, center, d = fits.moments, fits.system.center, fits.q.shape[1]
+    moments, center, d = fits.moments, fits.system.center, fits.point.shape[1]
     if not goal.shape[1]:
         return goal
     with np.errstate(invalid="ignore"):  # 0 / 0 where no row carries weight
@@ -92,9 +94,10 @@ def solved(fits: LocalFits, goal: Floats) -> Floats:
     unit[~(unit > 0)] = 1.0
     target = np.concatenate([np.ones((len(goal), 1)), phi_bar + goal / unit], axis=1)
     solution = solve(moments, d, fits.fit.degree, fits.fit.ridge, target=target).v
-    far = np.flatnonzero(~np.isnan(center[:, 0]))
+    far = np.flatnonzero(~np.isnan(center).all(axis=1))
     if far.size:
-        offset = (center[far] - fits.q[far]) / fits.reach.bandwidth[far, None]
+        offset = (center[far] - fits.point[far]) / fits.reach.bandwidth[far, None]
+        offset[np.isnan(offset)] = 0.0  # where the query has no cell, neither has its centre
         solution[far] = solve(
             _moments_at(moments, far), d, fits.fit.degree, fits.fit.ridge,
             target=target[far], offset=offset,
@@ -112,7 +115,7 @@ def listed_rows(rows: Resident, fits: LocalFits) -> Iterator[tuple[slice, Weight
         places = np.arange(part.start, part.stop)
         reach, q = fits.reach.at(places), np.ascontiguousarray(fits.q[part])
         if fits.fit.n_neighbors is not None and reach.found is not None and _is_found(fits.fit):
-            yield part, _found_rows(reach, reach.found)
+            yield part, _found_rows(rows, reach, reach.found)
         else:
             moments = _moments_at(fits.moments, places)
             yield part, weighted_rows(rows, reach, q, moments, sys.maxsize)
@@ -129,10 +132,12 @@ def _is_found(fit: LocalPolynomial) -> bool:
     return fit.kernel.is_compact and fit.kernel is not Kernel.UNIFORM
 
 
-def _found_rows(reach: Reach, found: Nearest) -> WeightedRows:
+def _found_rows(rows: Resident, reach: Reach, found: Nearest) -> WeightedRows:
     """Return those of the nearest rows that are nearer than the bandwidth."""
     h = reach.bandwidth[:, None]
     weights = kernel_weight(reach.kernel, np.minimum(found.distances / h, 1.0))
+    if rows.row_weights is not None:
+        weights = weights * rows.row_weights[found.rows]
     carries = (found.distances < h) & (weights > 0)
     counts = carries.sum(axis=1)
     return WeightedRows(

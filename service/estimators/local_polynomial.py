@@ -17,7 +17,7 @@ Modelling (1996), section 3.1; Loader, Local Regression and Likelihood (1999), c
 
 import numpy as np
 
-from service.backends.base import Moments, Resident
+from service.backends.base import Moments, Resident, sloped
 from service.domain.arrays import Floats, Rows
 from service.domain.prediction import Issue, Neighbors, Prediction, Status, issues_where
 from service.estimators.fits import LocalPolynomial
@@ -82,7 +82,7 @@ def predict(
     reach = reach_of(rows, fit, q)
     moments = reach.moments(rows, q, fit.degree)
     system, mean, is_plain = solve_about_queries(
-        moments, q.shape[1], fit.degree, fit.ridge, OFF_CENTER
+        moments, rows.n_sloped, fit.degree, fit.ridge, OFF_CENTER
     )
     if not is_plain:
         _refine(system, rows, reach, q, moments, fit)
@@ -98,8 +98,13 @@ def predict(
 
 
 def monomials(z: Floats, degree: int) -> Floats:
-    """Return φ(z) with the constant, (…, p), graded, each product once."""
+    """Return φ(z) with the constant, (…, p), graded, each product once.
+
+    A missing z_j, NaN, counts as 0: it says nothing about that direction.
+    """
     d = z.shape[-1]
+    if np.isnan(np.min(z, initial=0.0)):
+        z = np.where(np.isnan(z), 0.0, z)
     columns = [np.ones(z.shape[:-1])]
     if degree > 0:
         columns += [z[..., j] for j in range(d)]
@@ -131,14 +136,14 @@ def _refine(
     limit = ONE_PLACE if fit.degree > 1 and fit.ridge > 0 else OFF_CENTER
     if not (system.off_center > limit).any():
         return
-    d = q.shape[1]
+    d, point = rows.n_sloped, sloped(rows, q)
     far = np.flatnonzero((system.off_center > limit) & (moments.count > 1))
     if not far.size:
         return
     offset = moments.gram[far, 0, 1 : 1 + d] / moments.gram[far, 0, 0, None]
-    center = q[far] + offset * reach.bandwidth[far, None]
+    center = point[far] + offset * reach.bandwidth[far, None]
     about_mean = reach.at(far).moments(rows, np.ascontiguousarray(q[far]), fit.degree, center)
-    target = (q[far] - center) / reach.bandwidth[far, None]
+    target = (point[far] - center) / reach.bandwidth[far, None]
     anew = solve(
         about_mean, d, fit.degree, fit.ridge, target=monomials(target, fit.degree), offset=offset
     )
@@ -164,7 +169,7 @@ def _issues(
             advice = LOWER_DEGREE.format(fit.degree, degree)
             issues += issues_where(lower & (system.degree == degree), Status.DEGENERATE, advice)
     if reach.nearest_distance is not None:
-        far = reach.nearest_distance > FAR_BANDWIDTHS * reach.bandwidth
+        far = (reach.nearest_distance > FAR_BANDWIDTHS * reach.bandwidth) & (count > 0)
         issues += issues_where(far, Status.EXTRAPOLATED, FAR)
     return issues
 
@@ -183,7 +188,8 @@ def _equivalent_kernel(
     total = _sum_by_query(found.weights, found.queries, len(q))
     w = found.weights / total[found.queries]
     h = reach.bandwidth[found.queries, None]
-    z = (rows.x[found.rows] - system.center_or(q)[found.queries]) / h
+    center = system.center_or(sloped(rows, q))
+    z = (sloped(rows, rows.x[found.rows]) - center[found.queries]) / h
     phi = monomials(z, fit.degree)
     factor = np.ones(len(w))
     for a in range(1, phi.shape[1]):

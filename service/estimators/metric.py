@@ -22,8 +22,10 @@ import numpy as np
 
 from service.backends.base import Resident
 from service.domain.arrays import Floats, Rows
+from service.domain.errors import InvalidInput
+from service.estimators import local_polynomial
 from service.estimators.blocks import Blocks
-from service.estimators.fits import Fit, Metric, metric_scale
+from service.estimators.fits import Fit, LocalPolynomial, Metric, is_matrix, metric_scale
 from service.estimators.gradients import slope
 
 LEAST_RELEVANCE = 1e-4
@@ -74,11 +76,37 @@ class MetricMap:
         return np.asarray(result)
 
 
-def metric_map(metric: Metric, x: Floats) -> MetricMap:
-    """Return the map of a metric, given the rows x (n, d) in data units."""
-    if isinstance(metric, tuple) and isinstance(metric[0], tuple):
+def metric_map(metric: Metric, x: Floats, features: Rows | None = None) -> MetricMap:
+    """Return the map of a metric, given the rows x (n, D) in data units.
+
+    Args:
+        metric: A number or a row a feature.
+        x: The rows.
+        features: The feature of each column, (D,), where some have several.
+    """
+    if is_matrix(metric):
         return MetricMap(matrix=np.array(metric, dtype=np.float64))
-    return MetricMap(scale=metric_scale(metric, x))
+    return MetricMap(scale=metric_scale(metric, x, features))
+
+
+def check_apart(width: Floats, mapped_width: Floats) -> None:
+    """Refuse a metric in which all rows are at one place, though they differ.
+
+    Args:
+        width: The range of each feature, (d,), in data units.
+        mapped_width: The range of each feature in the metric, (d,).
+
+    Raises:
+        InvalidInput: They have no range.
+    """
+    largest = float(np.max(width))
+    if largest > 0 and not np.any(mapped_width):
+        raise InvalidInput.at(
+            "/fit/metric",
+            f"In this metric all rows are at one place, though their features range over "
+            f"{largest:g} at most: send a smaller scale, or a matrix that keeps the features in "
+            "which the rows differ.",
+        )
 
 
 def scale_metric(scale: Floats) -> Metric:
@@ -104,9 +132,18 @@ def gradient_outer_product(slope: Floats, deviation: Floats) -> Floats:
 
 
 def average_outer_product(
-    rows: Resident, line: Fit, at: Rows, mapped: MetricMap, deviation: Floats, blocks: Blocks
+    rows: Resident,
+    line: Fit,
+    at: Rows,
+    mapped: MetricMap,
+    deviation: Floats,
+    blocks: Blocks,
+    features: Rows | None = None,
 ) -> Floats:
     """Return M from the slopes of a local line at the rows `at`, (d, d), in data units.
+
+    A category has no slope: its M_jj is the mean squared change of f where its level is exchanged
+    with that of another of the rows, over the mean squared distance of the levels.
 
     Args:
         rows: The rows in the metric of the line.
@@ -115,8 +152,9 @@ def average_outer_product(
         mapped: The metric of the line.
         deviation: Standard deviation of each target, (t,).
         blocks: Runs pieces of the work.
+        features: The feature of each column, (D,), where some are categories.
 
-    Cost: a slope a row of `at`.
+    Cost: a slope a row of `at`, and a prediction for each category.
 
     Raises:
         DeadlineExceeded: Between two pieces, when the time is over.
@@ -125,8 +163,69 @@ def average_outer_product(
     def slopes(part: slice) -> Floats:
         return slope(rows, line, np.ascontiguousarray(rows.x[at[part]])).slope
 
-    found = np.concatenate(blocks(slopes, len(at), SLOPES_AT_ONCE))
-    return gradient_outer_product(mapped.gradient(found), deviation)
+    if features is None:
+        found = np.concatenate(blocks(slopes, len(at), SLOPES_AT_ONCE))
+        return gradient_outer_product(mapped.gradient(found), deviation)
+    outer, d = np.zeros((int(features.max()) + 1,) * 2), rows.n_sloped
+    if d:
+        found = mapped.gradient(np.concatenate(blocks(slopes, len(at), SLOPES_AT_ONCE)))
+        outer[np.ix_(features[:d], features[:d])] = gradient_outer_product(
+            found[:, :, :d], deviation
+        )
+    for feature in np.unique(features[d:]):
+        columns = np.flatnonzero(features == feature)
+        outer[feature, feature] = _squared_change(
+            rows, line, at, mapped, deviation, blocks, columns
+        )
+    return outer
+
+
+def _squared_change(
+    rows: Resident,
+    line: Fit,
+    at: Rows,
+    mapped: MetricMap,
+    deviation: Floats,
+    blocks: Blocks,
+    columns: Rows,
+) -> float:
+    """Return the squared change of f over the squared distance of exchanged levels, on average."""
+    if not isinstance(line, LocalPolynomial):
+        raise TypeError("only a local polynomial stands for the surface")
+    here = rows.x[at]
+    there = here.copy()
+    there[:, columns] = here[np.random.default_rng(0).permutation(len(at))][:, columns]
+
+    def values(q: Floats) -> Floats:
+        def work(part: slice) -> Floats:
+            return local_polynomial.predict(
+                rows, line, q[part], neighbor_limit=None, diagnostics=False
+            ).mean
+
+        return np.concatenate(blocks(work, len(q), SLOPES_AT_ONCE))
+
+    step = (there - here)[:, columns]
+    if mapped.scale is not None:
+        step = step * mapped.scale[columns]
+    distance = np.sum(step * step, axis=1)
+    change = np.mean(np.square((values(there) - values(here)) / deviation), axis=1)
+    known = np.isfinite(change)
+    total = float(distance[known].sum())
+    return float(change[known].sum()) / total if total > 0 else 0.0
+
+
+def deviations(x: Floats, features: Rows | None = None) -> Floats:
+    """Return the standard deviation of each feature, (d,), from the rows (n, D).
+
+    That of a feature of several columns is the root of the sum of their variances.
+    """
+    found = np.std(x, axis=0)
+    return found if features is None else np.sqrt(np.bincount(features, weights=found * found))
+
+
+def by_feature(values: Floats, features: Rows | None) -> Floats:
+    """Return values by column (D,), the same for all columns of a feature, by feature (d,)."""
+    return values if features is None else values[np.unique(features, return_index=True)[1]]
 
 
 def relevance(outer_product: Floats, deviation: Floats) -> Floats:

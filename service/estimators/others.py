@@ -4,7 +4,7 @@ The i-th query is the row at[i] itself. Then
 
     nearest:  one more row is looked for, and the own one, or else the furthest, is left out
     moments:  the own row has u = 0, K(0) = 1 and, centred at itself, φ = (1, 0, …, 0), so that
-              Σ w φφᵀ and Σ w φyᵀ lose 1 and y_i in their first entry, Σ w² loses 1
+              Σ w φφᵀ and Σ w φyᵀ lose p_i and p_i y_i in their first entry, Σ w² / p loses p_i
 
 Where the other rows weigh less than the own one, the difference would lose digits, and the sums are
 made anew from the rows in reach; so they are where a whole group is left out. Every estimator works
@@ -25,14 +25,17 @@ from service.backends.base import (
     Resident,
     SingleProducts,
     Within,
+    sloped,
 )
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 from service.estimators.kernels import kernel_weight
 from service.estimators.local_polynomial import monomials
+from service.estimators.own_rows import own_rows
+from service.estimators.row_weights import rows_of_least
 
 LEAST_SHARE = 1.0
-"""Of the own weight, 1, that the others must reach for the difference to keep its digits."""
+"""Of the own weight that the others must reach for the difference to keep its digits."""
 
 FAINT = 75.0
 """Twice the exponent beyond which a Gaussian weight is below the rounding of the nearest row's."""
@@ -62,6 +65,20 @@ class Others:
     def y(self) -> Floats:
         """All targets, (n, t)."""
         return self.rows.y
+
+    @property
+    def row_weights(self) -> Floats | None:
+        """What each row counts, (n,); None where all count 1."""
+        return self.rows.row_weights
+
+    @property
+    def n_sloped(self) -> int:
+        """How many columns of x polynomials have slopes in."""
+        return self.rows.n_sloped
+
+    def reweighted(self, row_weights: Floats) -> "Others":
+        """Return the same view of the rows with other weights."""
+        return Others(self.rows.reweighted(row_weights), self.at, self.groups)
 
     @property
     def nbytes(self) -> int:
@@ -102,19 +119,22 @@ class Others:
         """Return the weighted sums of the other rows; see `backends.base.Resident`."""
         own = self._own(q)
         if center is not None or self.groups is not None:
-            center = q if center is None else center
+            center = sloped(self, q) if center is None else center
             return self._listed_moments(q, kernel, bandwidth, degree, center, nearest_distance, own)
+        p = np.ones(len(q)) if self.row_weights is None else self.row_weights[own]
+        counts = p > 0
         # With the own row, at distance 0, the nearest one: no weight overflows.
-        zero = None if nearest_distance is None else np.zeros(len(q))
+        zero = None if nearest_distance is None else np.where(counts, 0.0, nearest_distance)
         sums = self.rows.moments(q, kernel, bandwidth, degree, nearest_distance=zero, found=None)
-        sums.gram[:, 0, 0] -= 1.0
-        sums.rhs[:, 0] -= self.rows.y[own]
-        sums.weight_sq[:] -= 1.0
-        sums.count[:] -= 1
-        faint = np.flatnonzero((sums.gram[:, 0, 0] < LEAST_SHARE) & (sums.count >= 0))
+        sums.gram[:, 0, 0] -= p
+        sums.rhs[:, 0] -= p[:, None] * self.rows.y[own]
+        sums.weight_sq[:] -= p
+        sums.count[:] -= counts
+        faint = np.flatnonzero((sums.gram[:, 0, 0] < LEAST_SHARE * p) & counts)
         if faint.size:
             anew = self._listed_moments(
-                np.ascontiguousarray(q[faint]), kernel, bandwidth[faint], degree, q[faint],
+                np.ascontiguousarray(q[faint]), kernel, bandwidth[faint], degree,
+                sloped(self, q[faint]),
                 None if nearest_distance is None else nearest_distance[faint], own[faint],
             )  # fmt: skip
             sums.gram[faint], sums.rhs[faint] = anew.gram, anew.rhs
@@ -142,14 +162,7 @@ class Others:
 
     def _own(self, q: Floats) -> Rows:
         """Return the row that each query is; the queries are some of `at`, in order."""
-        if len(q) == len(self.at):
-            return self.at
-        own, start = np.empty(len(q), dtype=np.int64), 0
-        for i in range(len(q)):
-            while not np.array_equal(self.rows.x[self.at[start]], q[i]):
-                start += 1
-            own[i], start = self.at[start], start + 1
-        return own
+        return own_rows(self.rows.x, self.at, q)
 
     def _listed_moments(
         self,
@@ -164,7 +177,7 @@ class Others:
         """Return the sums over the other rows one by one, φ centred at `center`."""
         radius = bandwidth
         if nearest_distance is not None:
-            most = FAINT + 2.0 * np.log(len(self.rows.x))
+            most = FAINT + 2.0 * np.log(rows_of_least(self.rows))
             radius = np.sqrt(nearest_distance**2 + most * bandwidth**2) * NEAREST_SLACK
         found = self.rows.within(q, radius)
         parts = []
@@ -177,9 +190,12 @@ class Others:
             else:
                 excess = (nearest_distance[i] ** 2 - distances**2) / bandwidth[i] ** 2
                 w = np.exp(0.5 * np.minimum(excess, 0.0))
-            phi = monomials((self.rows.x[rows] - center[i]) / bandwidth[i], degree)
+            p = np.ones(len(rows)) if self.row_weights is None else self.row_weights[rows]
+            z = (sloped(self, self.rows.x[rows]) - center[i]) / bandwidth[i]
+            phi = monomials(z, degree)
+            squares, w = (w * p) @ w, w * p
             weighted = phi * w[:, None]
-            parts.append((weighted.T @ phi, weighted.T @ self.rows.y[rows], w @ w, np.sum(w > 0)))
+            parts.append((weighted.T @ phi, weighted.T @ self.rows.y[rows], squares, np.sum(w > 0)))
         gram, rhs, weight_sq, count = zip(*parts, strict=True)
         return Moments(
             np.array(gram),

@@ -154,8 +154,15 @@ class PartialFactor:
     jitter: float
 
     @classmethod
-    def of(cls, factor: Floats, left: Floats, alpha: float) -> "PartialFactor":
-        """Return the partial factor that leaves so much of the diagonal, (n,)."""
+    def of(
+        cls, factor: Floats, left: Floats, alpha: float, scale: Floats | None = None
+    ) -> "PartialFactor":
+        """Return the partial factor that leaves so much of the diagonal, (n,).
+
+        With a scale S ≤ 1 of the rows, (n,), it is that of diag(S) K diag(S).
+        """
+        if scale is not None:
+            factor, left = factor * scale, left * (scale * scale)
         is_all = float(left.mean()) < SINGULAR
         # A factor of all rows leaves nothing, but has no rank to spare: alpha is not raised for it.
         is_singular = is_all and len(factor) < len(left)
@@ -202,9 +209,17 @@ class PartialFactor:
 
 
 def partial_factor(
-    x: Floats, kind: Covariance, length_scale: float, alpha: float, most_rank: int, blocks: Blocks
+    x: Floats,
+    kind: Covariance,
+    length_scale: float,
+    alpha: float,
+    most_rank: int,
+    blocks: Blocks,
+    scale: Floats | None = None,
 ) -> PartialFactor:
     """Return the partial factor of K for the rows x (n, d), of rank `most_rank` at most.
+
+    With a scale of the rows, (n,), it is that of diag(S) K diag(S).
 
     Cost: O(n r²) operations, 8 n r bytes.
 
@@ -215,7 +230,7 @@ def partial_factor(
     capacity = max(1, min(n, most_rank, MOST_FACTOR_BYTES // (8 * n)))
     factor, left, _ = pivoted_cholesky(x, kind, length_scale, alpha, capacity, blocks)
     blocks.check()
-    return PartialFactor.of(factor, left, alpha)
+    return PartialFactor.of(factor, left, alpha, scale)
 
 
 def pivoted_cholesky(

@@ -1,6 +1,7 @@
 """How good predictions are, against targets that they have not seen.
 
-With e_i = y_i - f(x_i) over s rows, and ȳ the mean of their targets,
+With e_i = y_i - f(x_i) over s rows, and ȳ the mean of their targets, both weighted where the rows
+have weights, Σ p_i e_i² / Σ p_i in the place of Σ e_i² / s,
 
     RMSE = √(Σ e_i² / s)      MAE = Σ |e_i| / s      R² = 1 - Σ e_i² / Σ (y_i - ȳ)²
 
@@ -15,7 +16,7 @@ Sources: Gneiting & Raftery (2007), JASA 102(477), 359-378, for intervals by cov
 Vovk (2015), Annals of Mathematics and Artificial Intelligence 74, 9-28, for the halves.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +30,7 @@ from service.estimators.intervals import (
     conformal_quantiles,
     local_scale,
 )
+from service.estimators.row_weights import mean_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,61 +68,81 @@ class Smoothing:
     """How much a fit smooths, and the criteria that weigh this against its residuals.
 
     Attributes:
-        trace: ν, that of the hat matrix.
+        trace: ν, that of the hat matrix; None where each target has another.
         gcv: (t,); see `bandwidths`.
         aicc: (t,).
     """
 
-    trace: float
+    trace: float | None
     gcv: Floats
     aicc: Floats
 
 
-def errors_of(y: Floats, prediction: Floats) -> Errors:
-    """Return the size of the errors y - f, both (s, t); NaN in f where there is no prediction."""
+def errors_of(y: Floats, prediction: Floats, row_weights: Floats | None = None) -> Errors:
+    """Return the size of the errors y - f, both (s, t); NaN in f where there is no prediction.
+
+    Weights of the rows, (s,), weigh their errors; None where all count 1.
+    """
     known = ~np.isnan(prediction).any(axis=1)
     missing = int(len(y) - known.sum())
     nothing = np.full(y.shape[1], np.nan)
     if missing == len(y):
         return Errors(nothing, nothing, nothing, missing)
+    p = None if row_weights is None else row_weights[known]
+    if p is not None and not p.any():
+        return Errors(nothing, nothing, nothing, missing)
     y, error = y[known], y[known] - prediction[known]
     # Equal targets have a mean that differs from them by rounding, so the range tells.
-    spread = np.where(np.ptp(y, axis=0) > 0, np.square(y - y.mean(axis=0)).sum(axis=0), np.nan)
+    spread = np.where(np.ptp(y, axis=0) > 0, mean_of(np.square(y - mean_of(y, p)), p), np.nan)
+    mean_sq = mean_of(np.square(error), p)
     return Errors(
-        rmse=np.sqrt(np.square(error).mean(axis=0)),
-        mae=np.abs(error).mean(axis=0),
-        r2=1.0 - np.square(error).sum(axis=0) / spread,
+        rmse=np.sqrt(mean_sq),
+        mae=mean_of(np.abs(error), p),
+        r2=1.0 - mean_sq / spread,
         missing=missing,
     )
 
 
-def held_by(interval: Interval, y: Floats) -> Held:
-    """Return how the intervals fare with the targets (s, t)."""
+def held_by(interval: Interval, y: Floats, row_weights: Floats | None = None) -> Held:
+    """Return how the intervals fare with the targets (s, t), of rows with weights (s,) perhaps."""
     known = ~np.isnan(interval.lower).any(axis=1)
-    if not known.any():
+    p = None if row_weights is None else row_weights[known]
+    if not known.any() or (p is not None and not p.any()):
         nothing = np.full(y.shape[1], np.nan)
         return Held(nothing, nothing)
     lower, upper, y = interval.lower[known], interval.upper[known], y[known]
     return Held(
-        coverage=np.mean((lower <= y) & (y <= upper), axis=0),
-        mean_width=np.mean(upper - lower, axis=0),
+        coverage=mean_of(((lower <= y) & (y <= upper)).astype(np.float64), p),
+        mean_width=mean_of(upper - lower, p),
     )
 
 
-def smoothing_of(hat_diagonal: Floats, residual: Floats, n: int) -> Smoothing:
-    """Return the criteria for a fit to n rows.
+def smoothing_of(
+    hat_diagonal: Floats, residual: Floats, n: int, row_weights: Floats | None = None
+) -> Smoothing:
+    """Return the criteria for a fit to n rows that count.
 
     Args:
         hat_diagonal: l_i(x_i) of some rows, (s,); their mean stands for that of all.
         residual: y_i - f(x_i) of these rows, with all rows in the fit, (s, t).
-        n: The number of all rows.
+        n: The number of all rows that count.
+        row_weights: Of these rows, (s,); None where all count 1.
     """
     trace = n * float(hat_diagonal.mean())
     columns = residual.T
     return Smoothing(
         trace,
-        np.array([gcv(column, trace, n) for column in columns]),
-        np.array([aicc(column, trace, n) for column in columns]),
+        np.array([gcv(column, trace, n, row_weights) for column in columns]),
+        np.array([aicc(column, trace, n, row_weights) for column in columns]),
+    )
+
+
+def joined(targets: Sequence[Smoothing]) -> Smoothing:
+    """Return those of single targets, each with a trace of its own, as one."""
+    return Smoothing(
+        None,
+        np.concatenate([each.gcv for each in targets]),
+        np.concatenate([each.aicc for each in targets]),
     )
 
 
@@ -131,6 +153,7 @@ def intervals_by_halves(
     level: float,
     load: Callable[[Floats, Floats], Resident],
     seed: int = 0,
+    unit: Floats | None = None,
 ) -> Interval:
     """Return the conformal interval of each row, made from the residuals of the other half.
 
@@ -141,12 +164,15 @@ def intervals_by_halves(
         level: Between 0 and 1.
         load: Makes rows and their numbers resident.
         seed: Of the choice of the halves.
+        unit: What makes each residual like one of a row of weight 1, (s,); None for nothing.
     """
     order = np.random.default_rng(seed).permutation(len(x))
     halves = np.sort(order[: len(x) // 2]), np.sort(order[len(x) // 2 :])
     lower, upper = np.empty_like(prediction), np.empty_like(prediction)
+    column = np.ones((len(x), 1)) if unit is None else unit[:, None]
+    residual = residual * column
     for known, judged in (halves, halves[::-1]):
-        half = _half_width(x, residual, known, judged, level, load)
+        half = _half_width(x, residual, known, judged, level, load) / column[judged]
         lower[judged] = prediction[judged] - half
         upper[judged] = prediction[judged] + half
     return Interval(lower, upper, level)

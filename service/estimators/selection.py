@@ -12,7 +12,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from service.domain.arrays import Floats
+from service.domain.arrays import Floats, column_extremes
 from service.domain.errors import InvalidInput
 from service.domain.kernels import Kernel
 from service.estimators import local_polynomial, nadaraya_watson
@@ -22,11 +22,14 @@ from service.estimators.fits import (
     LocalPolynomial,
     NadarayaWatson,
     Smoother,
-    check_not_robust,
+    has_row_bandwidths,
+    is_robust,
 )
 from service.estimators.golden_section import golden_section
 from service.estimators.judging import JUDGED_AT_ONCE, Judge, Score, Step
 from service.estimators.leave_one_out import hat_diagonal
+from service.estimators.reach import furthest
+from service.estimators.row_weights import counted
 
 Selector: TypeAlias = Literal["cv_ls", "gcv", "aicc", "dpill"]
 AnySelector: TypeAlias = Literal["search", "cv_ls", "gcv", "aicc", "dpill"]
@@ -39,7 +42,9 @@ MOST_PLUG_IN_ROWS = 5_000
 """The time and the memory of dpill go with their square."""
 
 
-def check_selectable(fit: Fit, selector: Selector, n: int, d: int, t: int) -> Smoother:
+def check_selectable(
+    fit: Fit, selector: Selector, n: int, d: int, t: int, *, has_weights: bool = False
+) -> Smoother:
     """Return the fit, whose reach the selector can choose for n rows, d features and t targets.
 
     Raises:
@@ -51,7 +56,12 @@ def check_selectable(fit: Fit, selector: Selector, n: int, d: int, t: int) -> Sm
             f"The selector '{selector}' chooses the reach of a kernel, and this method has none: "
             "send nadaraya_watson, local_polynomial or local_linear, or the selector 'search'.",
         )
-    check_not_robust(fit)
+    if is_robust(fit) and t > 1 and selector in ("gcv", "aicc"):
+        raise InvalidInput.at(
+            "/selector",
+            f"The selector '{selector}' weighs the residuals by one trace, and a robust fit has "
+            f"another for each of the {t} targets: send cv_ls, robust 0, or a dataset of one.",
+        )
     if selector != "dpill":
         return fit
     is_line = isinstance(fit, LocalPolynomial) and fit.degree == 1
@@ -66,6 +76,12 @@ def check_selectable(fit: Fit, selector: Selector, n: int, d: int, t: int) -> Sm
             "/selector",
             f"dpill is a formula for one feature and one target, and the dataset has {d} and {t}: "
             "send another selector.",
+        )
+    if has_weights:
+        raise InvalidInput.at(
+            "/selector",
+            "dpill is a formula for rows that all count alike, and the dataset has weights: send "
+            "another selector.",
         )
     if n > MOST_PLUG_IN_ROWS:
         raise InvalidInput.at(
@@ -134,7 +150,7 @@ def _criterion(judge: Judge, fit: Smoother, score: Score, selector: Selector) ->
     """Return what is minimised; infinite where a row has no prediction."""
     if selector == "cv_ls":
         return float(np.mean(np.square(score.rmse)))
-    rows, at = judge.resident(fit.metric), judge.judges
+    (rows, *_), at = judge.views(fit), judge.judges
 
     def smoothed(part: slice) -> tuple[Floats, Floats]:
         q = np.ascontiguousarray(rows.x[at[part]])
@@ -146,8 +162,10 @@ def _criterion(judge: Judge, fit: Smoother, score: Score, selector: Selector) ->
 
     parts = judge.blocks(smoothed, len(at), JUDGED_AT_ONCE)
     residual = np.concatenate([part[0] for part in parts])
-    trace = sum(float(part[1].sum()) for part in parts) * len(rows.x) / len(at)
-    value = (gcv if selector == "gcv" else aicc)(residual, trace, len(rows.x))
+    n = len(counted(judge.resident(fit.metric)))
+    p = None if judge.row_weights is None else judge.row_weights[at]
+    trace = sum(float(part[1].sum()) for part in parts) * n / len(at)
+    value = (gcv if selector == "gcv" else aicc)(residual, trace, n, p)
     return value if np.isfinite(value) else float("inf")
 
 
@@ -168,16 +186,19 @@ def _reaching(fit: Smoother, reach: float) -> Smoother:
 def _range_of_reach(judge: Judge, fit: Smoother) -> tuple[float, float]:
     """Return between which reaches is searched: from the few next rows to all of them."""
     rows, most = judge.resident(fit.metric), judge.most_neighbors
-    d = rows.x.shape[1]
+    d = rows.n_sloped
+    if has_row_bandwidths(fit):
+        most -= 1
     few = min(most, 2 + (d if isinstance(fit, LocalPolynomial) and fit.degree else 0))
     if fit.n_neighbors is not None:
         return float(few), float(most)
-    extent = float(np.linalg.norm(np.ptp(rows.x, axis=0)))
+    low, high = column_extremes(rows.x)
+    extent = float(np.linalg.norm(high - low))
     if extent == 0:
         raise InvalidInput.at(
             "/fit/bandwidth",
             "All rows lie at one place, where every bandwidth is alike: send a fit with "
             "n_neighbors, or knn.",
         )
-    near = rows.nearest(np.ascontiguousarray(rows.x[judge.judges]), few + 1).distances[:, -1]
-    return max(float(np.median(near)), 1e-6 * extent), extent
+    near = rows.nearest(np.ascontiguousarray(rows.x[judge.judges]), few + 1).distances
+    return max(float(np.median(furthest(near))), 1e-6 * extent), extent

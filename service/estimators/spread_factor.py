@@ -36,9 +36,16 @@ PIECE_ROWS = 1024
 
 
 def spread_factor(
-    x: Floats, kind: Covariance, length_scale: float, alpha: float, blocks: Blocks
+    x: Floats,
+    kind: Covariance,
+    length_scale: float,
+    alpha: float,
+    blocks: Blocks,
+    scale: Floats | None = None,
 ) -> PartialFactor:
     """Return a partial factor of K for the rows x (n, d), of rank 4√n at most, or 150.
+
+    With a scale of the rows, (n,), it is that of diag(S) K diag(S).
 
     Cost: O(n r²) operations, 8 n r bytes.
 
@@ -67,4 +74,4 @@ def spread_factor(
         left[start:stop] = np.maximum(1.0 - np.einsum("rn,rn->n", part, part), 0.0)
 
     blocks(fill, -(-n // PIECE_ROWS), 1)
-    return PartialFactor.of(factor, left, alpha)
+    return PartialFactor.of(factor, left, alpha, scale)

@@ -7,7 +7,7 @@
 4. The metric of local kriging, round by round, see `kriging_metric`: a scale a feature, for each
    covariance, then the full matrix.
 5. In the best metric, the number of neighbours, the noise and the ridge of each method, by golden
-   section.
+   section. A plane has none of them, and is the same in every metric.
 
 What does not lower the error is dropped: the best is the best of all that were judged. Rounds of
 step 4 start with few rows, while the metric is far off, and end with many.
@@ -27,7 +27,15 @@ from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance
 from service.estimators.blocks import Blocks
 from service.estimators.fit_grid import KRIGING_NEIGHBORS, LENGTH_SCALES, grid
-from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, Metric
+from service.estimators.fits import (
+    Fit,
+    Knn,
+    Kriging,
+    Linear,
+    LocalPolynomial,
+    Metric,
+    needs_all_cells,
+)
 from service.estimators.golden_section import golden_section
 from service.estimators.judging import (
     MANY_ROWS,
@@ -40,6 +48,7 @@ from service.estimators.judging import (
 from service.estimators.kriging_metric import KrigingMetric, descend
 from service.estimators.metric import (
     average_outer_product,
+    by_feature,
     matrix_metric,
     metric_map,
     relevant_matrix,
@@ -77,9 +86,11 @@ def search(
     methods: frozenset[type[Fit]] | None = None,
     groups: Rows | None = None,
     of_classes: bool = False,
+    row_weights: Floats | None = None,
     seconds: float,
     seed: int = 0,
     clock: Callable[[], float] = time.monotonic,
+    features: Rows | None = None,
 ) -> Iterator[Score]:
     """Yield scores as they are found; the best so far is `best_of` those yielded.
 
@@ -94,9 +105,12 @@ def search(
             where rows of one place or time are alike; two groups at least.
         of_classes: Whether the targets are the indicators of classes, and scores say how well those
             are told; what is minimised stays the error.
+        row_weights: What each row counts, (n,), as `load` has it; None where all count 1.
         seconds: After them, no candidate is begun.
         seed: Of the choice of rows: the same choice where time does not cut the search.
         clock: Tells the time in seconds.
+        features: The feature of each column of x, (D,), where some are categories: all columns of a
+            feature have the same scale, and there is no full matrix.
 
     Raises:
         DeadlineExceeded: The time of the blocks is over.
@@ -108,9 +122,11 @@ def search(
         blocks,
         groups=groups,
         of_classes=of_classes,
+        row_weights=row_weights,
         seconds=seconds,
         seed=seed,
         clock=clock,
+        features=features,
     )
     yield from _try_grid(judge, methods)
     yield from _follow_slopes(judge)
@@ -121,8 +137,14 @@ def search(
 def _try_grid(judge: Judge, methods: frozenset[type[Fit]] | None) -> Iterator[Score]:
     """Yield the scores of the grid by few rows, then those of the best of each method by all."""
     few: list[Score] = []
-    for fit in grid(judge.most_neighbors, judge.x.shape[1]):
+    has_gaps = np.isnan(np.min(judge.x))
+    columns = judge.x.shape[1]
+    d = columns if judge.features is None else int(judge.features.max()) + 1
+    sloped = judge.resident("standardized").n_sloped
+    for fit in grid(judge.most_neighbors, d, sloped=sloped, columns=columns):
         if methods is not None and type(fit) not in methods:
+            continue
+        if has_gaps and needs_all_cells(fit):
             continue
         if few and judge.is_over():
             break
@@ -136,7 +158,9 @@ def _try_grid(judge: Judge, methods: frozenset[type[Fit]] | None) -> Iterator[Sc
 
 def _follow_slopes(judge: Judge) -> Iterator[Score]:
     """Judge the metrics of the average outer product of the best line's slopes, twice."""
-    line, unit = judge.best(LocalPolynomial), _deviations(judge.x)
+    if np.isnan(np.min(judge.x)):
+        return  # slopes of rows with missing cells are not known
+    line, unit = judge.best(LocalPolynomial), by_feature(_deviations(judge), judge.features)
     until = judge.share_of_rest(SLOPES_SHARE)
     for _ in range(2):
         if line is None or judge.is_over(until):
@@ -145,9 +169,10 @@ def _follow_slopes(judge: Judge) -> Iterator[Score]:
             judge.resident(line.fit.metric),
             line.fit,
             np.sort(judge.learners[:MANY_ROWS]),
-            metric_map(line.fit.metric, judge.x),
+            metric_map(line.fit.metric, judge.x, judge.features),
             judge.deviation,
             judge.blocks,
+            judge.features,
         )
         metric = scale_metric(relevant_scale(outer, unit))
         score = judge.score(replace(line.fit, metric=metric), "slopes")
@@ -163,7 +188,7 @@ def _follow_slopes(judge: Judge) -> Iterator[Score]:
                 for length_scale in LENGTH_SCALES:
                     fit = replace(known.fit, metric=metric, length_scale=length_scale)
                     yield judge.score(fit, "slopes")
-            elif not isinstance(known.fit, LocalPolynomial):
+            elif not isinstance(known.fit, LocalPolynomial | Linear):
                 yield judge.score(replace(known.fit, metric=metric), "slopes")
         line = score if score.error < line.error else None
 
@@ -173,8 +198,8 @@ def _learn_metric(judge: Judge, rng: np.random.Generator) -> Iterator[Score]:
     best = judge.best(Kriging)
     if best is None or not isinstance(best.fit, Kriging):
         return
-    fit, unit = best.fit, _deviations(judge.x)
-    matrix = metric_map(fit.metric, judge.x).of(np.diag(unit)).T / fit.length_scale
+    fit, unit = best.fit, _deviations(judge)
+    matrix = metric_map(fit.metric, judge.x, judge.features).of(np.diag(unit)).T / fit.length_scale
     first = KrigingMetric(fit.kernel, matrix, fit.alpha)
     found = [(best.error, first)]
     yield from _descend(judge, rng, found, fit.kernel, FIRST_ROUNDS, 0.15)
@@ -205,7 +230,7 @@ def _descend(
     The first one starts at the best metric so far, the others at the one before.
     """
     k = min(KRIGING_NEIGHBORS, judge.most_neighbors)
-    unit = _deviations(judge.x)
+    unit = _deviations(judge)
     standard = judge.x / unit
     state = replace(min(found, key=_first)[1], kind=kind)
     until, seconds_a_row = judge.share_of_rest(share), 0.0
@@ -225,10 +250,11 @@ def _descend(
             groups=judge.groups,
             load=judge.load,
             blocks=judge.blocks,
+            features=judge.features,
         )
         metric: Metric
         if state.is_diagonal:
-            metric = scale_metric(unit / np.diag(state.matrix))
+            metric = scale_metric(by_feature(unit / np.diag(state.matrix), judge.features))
         else:
             metric = matrix_metric(state.matrix / unit)
         fit = Kriging(kind, 1.0, state.alpha, k, metric, "constant")
@@ -240,7 +266,7 @@ def _descend(
 
 def _refine(judge: Judge) -> Iterator[Score]:
     """Search along one parameter after the other, the best methods first."""
-    d, left = judge.x.shape[1], judge.most_neighbors
+    d, left = judge.resident("standardized").n_sloped, judge.most_neighbors
     best = judge.best(Kriging)
     if best is not None:
         most = min(MOST_KRIGING_NEIGHBORS, left)
@@ -252,7 +278,7 @@ def _refine(judge: Judge) -> Iterator[Score]:
     best = min(judge.scores, key=error_of, default=None)
     most = min(MOST_NEIGHBORS, left)
     for known in best_of_each_method(judge.scores):
-        if best is None or isinstance(known.fit, Kriging):
+        if best is None or isinstance(known.fit, Kriging | Linear):
             continue
         fit = replace(known.fit, metric=best.fit.metric)
         low = 1 if isinstance(fit, Knn) else min(most, d + 2)
@@ -294,9 +320,9 @@ def _with(fit: Fit, name: Parameter, value: float) -> Fit:
     raise TypeError(f"{fit} has no {name}")
 
 
-def _deviations(x: Floats) -> Floats:
-    """Return what the standardized metric divides by, (d,)."""
-    scale = metric_map("standardized", x).scale
+def _deviations(judge: Judge) -> Floats:
+    """Return what the standardized metric divides the columns by, (D,)."""
+    scale = metric_map("standardized", judge.x, judge.features).scale
     if scale is None:
         raise TypeError("the standardized metric has a scale a feature")
     return scale
@@ -304,7 +330,7 @@ def _deviations(x: Floats) -> Floats:
 
 def _has_rows_for_matrix(judge: Judge) -> bool:
     n, d = judge.x.shape
-    return bool(1 < d <= FULL_FEATURES and n >= ROWS_AN_ENTRY * d * d)
+    return bool(judge.features is None and 1 < d <= FULL_FEATURES and n >= ROWS_AN_ENTRY * d * d)
 
 
 def _first(pair: tuple[float, KrigingMetric]) -> float:

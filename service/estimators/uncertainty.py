@@ -10,10 +10,15 @@ What noise there is, the residuals at the rows say. With the hat matrix L, L_ij 
     ν₁ = tr L,   ν₂ = tr LᵀL,   δ₁ = tr (I - L)ᵀ(I - L) = n - 2ν₁ + ν₂,   δ₂ = tr [(I - L)(I - L)ᵀ]²
     σ² = Σ (y_i - f(x_i))² / δ₁     with δ₁² / δ₂ degrees of freedom
 
-For the Gaussian, which gives every row weight, no row is listed: with u = (1 - vᵀφ̄, v) in the words
-of `local_polynomial`, l_i = w_i uᵀφ_i / Σw, and w_i² is the Gaussian of the bandwidth h / √2, so
+Rows with weights p_i have the noise σ_i² = σ² / p_i; √p_i y_i has σ² then, and the hat matrix
+√p_i L_ij / √p_j, which takes the place of L: σ² = Σ p_i (y_i - f(x_i))² / δ₁. Rows of weight 0 are
+in none of the sums, nor in n.
 
-    Σ l_i² = uᵀ (Σ w_i² φ_i φ_iᵀ) u / (Σw)²     from the moments of that bandwidth
+For the Gaussian, which gives every row weight, no row is listed: with u = (1 - vᵀφ̄, v) in the words
+of `local_polynomial`, l_i = w_i uᵀφ_i / Σw, and w_i² / p_i is the weight w_i of the bandwidth
+h / √2, so
+
+    Σ l_i² / p_i = uᵀ (Σ w_i² / p_i φ_i φ_iᵀ) u / (Σw)²     from the moments of that bandwidth
 
 Above `EXACT_ROWS` rows the averages of L_ii, Σ_j L_ij² and the squared residuals over some of the
 rows stand for those over all, and δ₁ for the degrees of freedom. None of this sees the bias of f.
@@ -41,6 +46,7 @@ from service.estimators.local_system import fill_values, solve
 from service.estimators.ordered import ordered_sum
 from service.estimators.parts import parts
 from service.estimators.reach import reach_of
+from service.estimators.row_weights import counted, weights_at
 
 LinearFit: TypeAlias = Knn | NadarayaWatson | LocalPolynomial
 
@@ -81,30 +87,31 @@ class ResidualVariance:
 
 
 def squared_norms(rows: Resident, fit: LinearFit, q: Floats) -> Floats:
-    """Return Σ l_i(x)² at each query, (m,): Var f(x) / σ². NaN where no row carries weight.
+    """Return Σ l_i(x)² / p_i at each query, (m,): Var f(x) / σ². NaN where no row carries weight.
 
-    1 / Σ l_i² is how many plain averaged rows would be as sure.
+    Its reciprocal is how many plain averaged rows would be as sure.
 
     Cost: that of listing the rows in reach; for the Gaussian, that of two predictions.
     """
     norms = np.empty(len(q))
     listing = np.arange(len(q))
-    if not isinstance(fit, Knn) and fit.kernel is Kernel.GAUSSIAN:
+    if _has_narrower(fit) and not isinstance(fit, Knn):
         norms, _, _, listing = _by_gaussian(rows, fit, q)
     for part, listed, _ in equivalent_kernels(rows, fit, q[listing]):
-        sums = _sums(listed.weights * listed.weights, listed.offsets)
+        sums = _sums(_squares(rows, listed), listed.offsets)
         norms[listing[part]] = np.where(np.diff(listed.offsets) == 0, np.nan, sums)
     return norms
 
 
 def variance_under(rows: Resident, fit: LinearFit, q: Floats, noise: Floats) -> Floats:
-    """Return Σ l_i(x)² σ_i² at each query, (m, t), for the noise σ_i² of each row, (n, t).
+    """Return Σ l_i(x)² σ_i² / p_i at each query, (m, t).
 
-    See `local_variance` for the noise. NaN where no row carries weight.
+    The noise σ_i², (n, t), is what it would be at each row with a weight of 1, see
+    `local_variance`. NaN where no row carries weight.
     """
     variance = np.empty((len(q), noise.shape[1]))
     for part, listed, _ in equivalent_kernels(rows, fit, q):
-        squares = listed.weights * listed.weights
+        squares = _squares(rows, listed)
         for c in range(noise.shape[1]):
             variance[part, c] = _sums(squares * noise[listed.rows, c], listed.offsets)
         variance[part][np.diff(listed.offsets) == 0] = np.nan
@@ -119,14 +126,14 @@ def residual_variance(
     Args:
         rows: The dataset's rows in the metric of the fit.
         fit: What was fitted.
-        at: The rows to look at, drawn at random; None means all.
+        at: The rows to look at, drawn at random of those that count; None means all of these.
         blocks: For the predictions at the rows.
 
     Cost: a prediction and its weights for each row looked at; n³ for all of few rows.
     """
-    n = len(rows.x)
-    places = np.arange(n, dtype=np.int64) if at is None else at
-    hat = np.zeros((n, n)) if at is None and n <= EXACT_ROWS else None
+    every = counted(rows)
+    n, places = len(every), every if at is None else at
+    hat = np.zeros((len(rows.x),) * 2) if at is None and n <= EXACT_ROWS else None
 
     def look(part: slice) -> tuple[Floats, Floats, Floats]:
         return _look(rows, fit, places[part], hat)
@@ -141,10 +148,11 @@ def residual_variance(
         )
     freedom = first
     if hat is not None:
-        rest = np.eye(n) - hat
+        root = np.sqrt(weights_at(rows, every))
+        rest = np.eye(n) - root[:, None] * hat[np.ix_(every, every)] / root
         freedom = first * first / float(np.square(rest @ rest.T).sum())
     return ResidualVariance(
-        variance=n * np.square(residual).mean(axis=0) / first,
+        variance=n * (weights_at(rows, places) @ np.square(residual) / len(places)) / first,
         freedom=freedom,
         trace=trace,
         trace_of_squares=trace_of_squares,
@@ -154,13 +162,14 @@ def residual_variance(
 
 
 def local_variance(errors: Resident, q: Floats, k: int) -> Floats:
-    """Return the variance of the noise at each query, (m, t).
+    """Return the variance of the noise of a row of weight 1 at each query, (m, t).
 
     It is the mean of the squared leave-one-out residuals of the k nearest rows where they are
     known: σ²(x) = Σ e_i² / k.
 
     Args:
-        errors: Those rows, in the metric of the fit, with their leave-one-out residuals as targets.
+        errors: Those rows, in the metric of the fit, with their leave-one-out residuals, times √p_i
+            where they have weights, as targets.
         q: Queries, (m, d), in the metric of the fit.
         k: The number of rows, at most as many as there are.
     """
@@ -171,27 +180,38 @@ def local_variance(errors: Resident, q: Floats, k: int) -> Floats:
 def _look(
     rows: Resident, fit: LinearFit, at: Rows, hat: Floats | None
 ) -> tuple[Floats, Floats, Floats]:
-    """Return L_ii, Σ_j L_ij² and the residuals of some rows, and fill their rows of L."""
+    """Return L_ii, p_i Σ_j L_ij² / p_j and the residuals of some rows, and fill their rows of L."""
     q = np.ascontiguousarray(rows.x[at])
     diagonal, norms, mean = np.empty(len(q)), np.empty(len(q)), np.empty((len(q), rows.y.shape[1]))
     listing = np.arange(len(q))
-    if hat is None and not isinstance(fit, Knn) and fit.kernel is Kernel.GAUSSIAN:
+    if hat is None and _has_narrower(fit) and not isinstance(fit, Knn):
         norms, diagonal, mean, listing = _by_gaussian(rows, fit, q)
+        diagonal = diagonal * weights_at(rows, at)
     for part, listed, estimate in equivalent_kernels(rows, fit, q[listing]):
         row = np.repeat(at[listing[part]], np.diff(listed.offsets))
         own = np.where(listed.rows == row, listed.weights, 0.0)
         diagonal[listing[part]] = _sums(own, listed.offsets)
-        norms[listing[part]] = _sums(listed.weights * listed.weights, listed.offsets)
+        norms[listing[part]] = _sums(_squares(rows, listed), listed.offsets)
         mean[listing[part]] = estimate
         if hat is not None:
             hat[row, listed.rows] = listed.weights
-    return diagonal, norms, rows.y[at] - mean
+    return diagonal, weights_at(rows, at) * norms, rows.y[at] - mean
+
+
+def _squares(rows: Resident, listed: Neighbors) -> Floats:
+    """Return l_i² / p_i of each entry; rows with p_i = 0 are not listed."""
+    return np.asarray(listed.weights * listed.weights / weights_at(rows, listed.rows))
+
+
+def _has_narrower(fit: LinearFit) -> bool:
+    """Say whether the squares of the weights are those of a narrower kernel."""
+    return not isinstance(fit, Knn) and (fit.kernel, fit.bandwidth_at) == (Kernel.GAUSSIAN, "query")
 
 
 def _by_gaussian(
     rows: Resident, fit: NadarayaWatson | LocalPolynomial, q: Floats
 ) -> tuple[Floats, Floats, Floats, Rows]:
-    """Return Σ l_i², the weight of a row at the query, the estimates, and which must be listed.
+    """Return Σ l_i² / p_i, the weight of a row of weight 1 there, the means, and which to list.
 
     Those are the queries that `predict` solves about the mean of their rows.
     """
@@ -199,7 +219,7 @@ def _by_gaussian(
     ridge = 0.0 if isinstance(fit, NadarayaWatson) else fit.ridge
     reach = reach_of(rows, fit, q)
     moments = reach.moments(rows, q, degree)
-    system = solve(moments, q.shape[1], degree, ridge)
+    system = solve(moments, rows.n_sloped, degree, ridge)
     mean = np.empty((len(q), rows.y.shape[1]))
     fill_values(moments.gram, moments.rhs, moments.count, system.v, mean)
     weight = moments.gram[:, 0, 0]
@@ -209,7 +229,7 @@ def _by_gaussian(
     u[:, 0] = ordered_sum(u * mean_phi)
     center = u[:, 0].copy()
     # φ of z = (x_i - x) / h, where the narrower kernel's moments have z √2.
-    u *= monomials(np.full(q.shape[1], np.sqrt(0.5)), degree)
+    u *= monomials(np.full(rows.n_sloped, np.sqrt(0.5)), degree)
     narrower = replace(reach, bandwidth=np.sqrt(0.5) * reach.bandwidth)
     terms = u[:, :, None] * narrower.moments(rows, q, degree).gram * u[:, None, :]
     norms = ordered_sum(terms.reshape(len(q), -1)) / (weight * weight)
@@ -229,7 +249,8 @@ def equivalent_kernels(
 
 def _counts(rows: Resident, fit: LinearFit, q: Floats) -> Rows:
     """Return about how many rows each query has in reach, (m,)."""
-    if fit.n_neighbors is not None and (isinstance(fit, Knn) or fit.kernel.is_compact):
+    has_neighbors = isinstance(fit, Knn) or (fit.kernel.is_compact and fit.bandwidth_at == "query")
+    if fit.n_neighbors is not None and has_neighbors:
         return np.full(len(q), fit.n_neighbors)
     if not isinstance(fit, Knn) and not fit.kernel.is_compact:
         return np.full(len(q), len(rows.x))

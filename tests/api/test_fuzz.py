@@ -106,7 +106,13 @@ any_length = st.sampled_from([1e-150, 1e150]) | lengths(150) | lengths(3)
 counts = st.integers(1, 4)
 reaches = st.one_of(
     st.fixed_dictionaries({"bandwidth": any_length}, optional={"robust": st.integers(0, 2)}),
-    st.fixed_dictionaries({"n_neighbors": counts}, optional={"robust": st.integers(0, 2)}),
+    st.fixed_dictionaries(
+        {"n_neighbors": counts},
+        optional={
+            "robust": st.integers(0, 2),
+            "bandwidth_at": st.sampled_from(["query", "row"]),
+        },
+    ),
 )
 kernels = st.sampled_from([str(kernel) for kernel in Kernel])
 penalties = st.sampled_from([0, 1e-9, 1, 1e150])

@@ -159,3 +159,16 @@ def test_a_bound_beyond_what_can_be_computed_with_is_refused(api: httpx.Client) 
 def test_a_long_name_of_no_target_is_not_sent_back_whole(api: httpx.Client) -> None:
     answer = api.post("/minimize", json={**SAMPLE, "target": "t" * 5000})
     assert len(problem(answer, 422)["detail"]) < 400
+
+
+def test_a_descent_without_time_for_its_starts_says_that_it_was_a_descent(
+    api: httpx.Client,
+) -> None:
+    request = {
+        "dataset": {"x": [[i * 0.37 % 1, i * 0.61 % 1] for i in range(2000)], "y": [0.0] * 2000},
+        "starts": [[0.5, 0.5]],
+        "fit": {"method": "kriging", "kernel": "laplacian", "alpha": 0.01},
+        "timeout_s": 1e-6,
+    }
+    found = problem(api.post("/minimize", json=request), 504)
+    assert found["detail"].startswith("The descent took longer than its time: send fewer starts")

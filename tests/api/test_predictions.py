@@ -1,16 +1,12 @@
 """Predictions over HTTP: the form of the answer. Their values are held in tests/reference."""
 
-import asyncio
 import math
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
-from starlette.requests import ClientDisconnect, Request
-from starlette.types import Message
 
-from service.api import predictions
 from tests.api.problems import problem
 
 
@@ -306,41 +302,3 @@ def test_every_other_answer_has_its_total_time(api: httpx.Client) -> None:
         name, _, duration = answer.headers["server-timing"].partition(";dur=")
         assert name == "total"
         assert float(duration) > 0
-
-
-def test_a_client_that_leaves_cancels_its_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "WATCHED_AFTER_S", 0.001)
-    ended: list[str] = []
-
-    async def endless() -> None:
-        try:
-            await asyncio.sleep(60)
-        finally:
-            ended.append("cancelled")
-
-    async def receive() -> Message:
-        return {"type": "http.disconnect"}
-
-    async def leave() -> None:
-        with pytest.raises(ClientDisconnect):
-            await predictions.unless_disconnected(Request({"type": "http"}, receive), endless())
-
-    asyncio.run(leave())
-    assert ended == ["cancelled"]
-
-
-def test_a_client_that_stays_gets_what_it_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "WATCHED_AFTER_S", 0.001)
-
-    async def slow() -> int:
-        await asyncio.sleep(0.02)
-        return 7
-
-    async def receive() -> Message:
-        await asyncio.sleep(60)
-        raise AssertionError("the wait ends before")
-
-    async def stay() -> int:
-        return await predictions.unless_disconnected(Request({"type": "http"}, receive), slow())
-
-    assert asyncio.run(stay()) == 7

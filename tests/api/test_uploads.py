@@ -163,7 +163,7 @@ def test_a_form_file_may_be_labelled_as_browsers_do(api: httpx.Client, label: st
     ("files", "data", "status", "pointer"),
     [
         ({"other": ("a", b"1", "text/csv"), "file": ("b", b"2", "text/csv")}, {}, 422, "file"),
-        ({"file": ("a.csv", b"a,y\nx,1\n", "text/csv")}, {}, 422, "cell=2,1"),
+        ({"file": ("a.csv", b"a,y\nx,1\n2,3\n", "text/csv")}, {}, 422, "cell=2,1"),
         ({"file": ("a.csv", ROWS.encode(), "text/csv")}, {"targets": "y"}, 422, "targets"),
         ({"file": ("a.csv", ROWS.encode(), "text/csv")}, {"target": "z"}, 422, "target"),
         ({"file": ("a.csv", ROWS.encode(), "text/csv")}, {"name": "a\0"}, 422, "/name"),

@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandle
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from service.domain.arrays import Floats
+from service.domain.categories import MixedRows, Points
 from service.domain.labels import Labels
 
 Item = TypeVar("Item")
@@ -62,13 +63,18 @@ def _whole(value: Any) -> Any:
 
 
 Whole = BeforeValidator(_whole)
-Numbers = Annotated[Floats, _ArrayAs(list[float] | list[list[float]])]
+Places = Annotated[Points, _ArrayAs(list[float | str] | list[list[float | str]], MixedRows)]
+Cells = Annotated[
+    Points, _ArrayAs(list[float | str | None] | list[list[float | str | None]], MixedRows)
+]
 Targets = Annotated[
     Floats | Labels,
     _ArrayAs(list[float | None] | list[str | None] | list[list[float | None]], Labels),
 ]
+Grouping = Annotated[Floats | Labels, _ArrayAs(list[str] | list[int], Labels)]
 Estimates = Annotated[Floats, _ArrayAs(list[float | None] | list[list[float | None]])]
 Column = Annotated[Floats, _ArrayAs(list[float | None])]
+Weights = Annotated[Floats, _ArrayAs(list[float])]
 Vectors = Annotated[Floats, _ArrayAs(list[list[float | None]] | list[list[list[float | None]]])]
 Indices = Annotated[NDArray[np.int64], _ArrayAs(list[int])]
 

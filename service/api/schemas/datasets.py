@@ -1,20 +1,27 @@
-"""Datasets, in and out."""
+"""Datasets, in and out.
 
+Over 300 lines: what can be said of rows when they are sent, and what is said of them afterwards.
+"""
+
+from collections.abc import Mapping
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import AnswerModel, Numbers, RequestModel, Targets
+from service.api.schemas.base import AnswerModel, Cells, RequestModel, Targets, Weights
 from service.domain.arrays import Floats
-from service.domain.dataset import Dataset, make_dataset
+from service.domain.categories import Category, Declared, Encoding, Points
+from service.domain.dataset import NOTHING_DECLARED, Dataset, make_dataset
 from service.domain.errors import FieldFault, InvalidInput
 from service.domain.labels import Labels, check_number_of_classes, whole_labels
 from service.engine.limits import Limits, check_columns
 
 X_DESCRIPTION = (
     "The rows: a list of n lists of d numbers, or a flat list of n numbers for one feature. "
-    "Finite, in any unit; distances are measured in it."
+    "Finite, in any unit; distances are measured in it. null where a cell is missing: distances "
+    "then skip the feature. A row of which all are missing is left out, and counted in "
+    "`dropped_rows`. A feature of texts is a category, see `categories`."
 )
 Y_DESCRIPTION = (
     "The targets: a list of n numbers, or n lists of t numbers for several. Finite, in any unit; "
@@ -27,14 +34,31 @@ TASK_DESCRIPTION = (
     "numbers only."
 )
 
+WEIGHTS_DESCRIPTION = (
+    "What each row counts, a list of n numbers, 0 or more; by default each counts 1. A row of "
+    "weight 2 is worth two equal rows, one of weight 0 none; but `n_neighbors` counts rows, "
+    "whatever their weights. The noise of a row is taken to have a variance that goes as 1 over "
+    "its weight; in kriging it is alpha over the weight."
+)
+
+CATEGORIES_DESCRIPTION = (
+    "Which features are categories, by their names or their positions from 0: `unordered`, or the "
+    "list of all levels in their order. Features of texts that are not named are unordered. Two "
+    "levels of an unordered feature are at distance 1, those of an ordered one at the root of the "
+    "steps between them, so that the Gaussian kernel multiplies a weight by exp(-1/2h²) a "
+    "difference or step; local polynomials have no slope in categories. At most 256 levels a "
+    "feature; queries and later rows have the levels of the upload."
+)
+
 TaskName: TypeAlias = Literal["regression", "classification"]
 
 
 class RowsUpload(RequestModel):
     """Rows for a dataset that is there already; names and their order stay as they are."""
 
-    x: Numbers = Field(description=X_DESCRIPTION)
+    x: Cells = Field(description=X_DESCRIPTION)
     y: Targets = Field(description=Y_DESCRIPTION)
+    weights: Weights | None = Field(None, description=WEIGHTS_DESCRIPTION)
 
 
 class InlineDataset(RowsUpload):
@@ -47,14 +71,27 @@ class InlineDataset(RowsUpload):
         None, description="One name a target, all different. Default: y, or y1, y2, …"
     )
     task: TaskName | None = Field(None, description=TASK_DESCRIPTION)
+    categories: dict[str, Literal["unordered"] | list[str | float]] | None = Field(
+        None,
+        description=CATEGORIES_DESCRIPTION,
+        examples=[{"color": "unordered", "size": ["small", "medium", "large"]}],
+    )
 
-    def to_domain(self, limits: Limits, *, parent: str = "", name: str | None = None) -> Dataset:
+    def to_domain(
+        self,
+        limits: Limits,
+        *,
+        parent: str = "",
+        name: str | None = None,
+        weight_column: str = "weights",
+    ) -> Dataset:
         """Return the dataset, checked.
 
         Args:
             limits: What the service takes.
             parent: JSON pointer of this model in the body, for the pointers of errors.
             name: A label for people.
+            weight_column: What the column of the weights is called.
         """
         try:
             return checked_dataset(
@@ -65,6 +102,9 @@ class InlineDataset(RowsUpload):
                 target_names=_names(self.target_names),
                 name=name,
                 task=self.task,
+                categories=self.categories or {},
+                row_weights=self.weights,
+                weight_column=weight_column,
             )
         except InvalidInput as error:
             faults = (FieldFault(parent + fault.pointer, fault.detail) for fault in error.faults)
@@ -91,6 +131,24 @@ class UploadQuery(BaseModel):
     )
     name: str | None = Field(None, description="CSV and Arrow: a label for people.")
     task: TaskName | None = Field(None, description=f"CSV and Arrow: {TASK_DESCRIPTION}")
+    categorical: list[str] = Field(
+        default_factory=list,
+        description="CSV and Arrow: a feature whose levels have no order; once for each of "
+        "several. Columns of texts are such without, so it is needed for numbers; in CSV they "
+        "become texts.",
+        examples=[["zip"]],
+    )
+    ordered: list[str] = Field(
+        default_factory=list,
+        description="CSV and Arrow: a feature and all its levels in their order, as "
+        "`size:small|medium|large`; once for each of several.",
+        examples=[["size:small|medium|large"]],
+    )
+    weights: str | None = Field(
+        None,
+        description="CSV and Arrow: the column that says what each row counts, see `weights` in "
+        "JSON; it is no feature. Default: none.",
+    )
 
 
 class PageQuery(BaseModel):
@@ -103,7 +161,7 @@ class PageQuery(BaseModel):
 
 
 def checked_dataset(
-    x: Floats,
+    x: Points,
     y: Floats | Labels,
     limits: Limits,
     *,
@@ -111,6 +169,9 @@ def checked_dataset(
     target_names: tuple[str, ...] | None,
     name: str | None,
     task: TaskName | None,
+    categories: Mapping[str, Declared] = NOTHING_DECLARED,
+    row_weights: Floats | None = None,
+    weight_column: str = "weights",
 ) -> Dataset:
     """Return the dataset of these arrays, within the limits of the service.
 
@@ -128,7 +189,16 @@ def checked_dataset(
     # To make a dataset of ten million columns, each with a name, takes gigabytes: so they are
     # counted before.
     check_columns(limits, features=_width(x), targets=_width(y))
-    return make_dataset(x, y, feature_names=feature_names, target_names=target_names, name=name)
+    return make_dataset(
+        x,
+        y,
+        feature_names=feature_names,
+        target_names=target_names,
+        name=name,
+        categories=categories,
+        row_weights=row_weights,
+        weight_column=weight_column,
+    )
 
 
 class ColumnSummary(AnswerModel):
@@ -139,6 +209,26 @@ class ColumnSummary(AnswerModel):
     max: float
     mean: float
     standard_deviation: float = Field(description="With n - 1 in the denominator.")
+    missing: int | None = Field(
+        None,
+        description="How many rows miss this cell, and are in no other figure of the column; only "
+        "where some do.",
+    )
+
+
+class LevelSummary(AnswerModel):
+    """How frequent one level is."""
+
+    level: str | int | float
+    rows: int = Field(description="How many rows have it.")
+
+
+class CategorySummary(AnswerModel):
+    """The levels of a categorical feature, which are those that queries may have."""
+
+    name: str
+    kind: Literal["unordered", "ordered"]
+    levels: list[LevelSummary] = Field(description="In their order, or sorted.")
 
 
 class ClassSummary(AnswerModel):
@@ -148,10 +238,18 @@ class ClassSummary(AnswerModel):
     rows: int = Field(description="How many rows are of it.")
 
 
+class WeightSummary(AnswerModel):
+    """What the rows of a dataset count."""
+
+    column: str = Field(description="What the column of the weights is called in a file.")
+    sum: float
+    zero: int = Field(description="How many rows have a weight of 0.")
+
+
 class DatasetSummary(AnswerModel):
     """The columns of a dataset."""
 
-    features: list[ColumnSummary]
+    features: list[ColumnSummary | CategorySummary]
     targets: list[ColumnSummary] = Field(description="Empty where the target is classes.")
     classes: list[ClassSummary] | None = Field(
         None, description="In the order of probabilities; only where the target is classes."
@@ -171,7 +269,11 @@ class DatasetItem(AnswerModel):
     target_names: list[str]
     task: TaskName = Field(description="`classification` where the target is classes.")
     dropped_rows: int = Field(
-        description="How many rows were sent of which a target was missing; they are left out."
+        description="How many rows were sent of which a target was missing, or all features; they "
+        "are left out."
+    )
+    weights: WeightSummary | None = Field(
+        None, description="What the rows count; only where they have weights."
     )
     bytes: int = Field(description="Bytes that its arrays hold in memory.")
     digest: str = Field(description="sha256 of the content: the rows and the names of columns.")
@@ -222,7 +324,7 @@ class DatasetPage(AnswerModel):
 
 def summarize(dataset: Dataset) -> DatasetSummary:
     """Return what each column holds; O(n d) time."""
-    features = _column_summaries(dataset.x, dataset.feature_names)
+    features = _feature_summaries(dataset)
     if dataset.classes is not None:
         counts = dataset.y.sum(axis=0)
         classes = [
@@ -236,23 +338,70 @@ def summarize(dataset: Dataset) -> DatasetSummary:
     )
 
 
+def _feature_summaries(dataset: Dataset) -> list[ColumnSummary | CategorySummary]:
+    names, encoding = dataset.feature_names, dataset.encoding
+    if encoding is None:
+        return [*_column_summaries(dataset.x, names)]
+    found: list[ColumnSummary | CategorySummary] = []
+    for j, category in enumerate(encoding.categories):
+        if category is None:
+            start = encoding.starts[j]
+            found += _column_summaries(dataset.x[:, start : start + 1], names[j : j + 1])
+        else:
+            found.append(_category_summary(dataset.x, names[j], encoding, j, category))
+    return found
+
+
+def _category_summary(
+    x: Floats, name: str, encoding: Encoding, feature: int, category: Category
+) -> CategorySummary:
+    counts = np.bincount(encoding.levels_of(x, feature), minlength=len(category.levels))
+    return CategorySummary(
+        name=name,
+        kind="ordered" if category.is_ordered else "unordered",
+        levels=[
+            LevelSummary(level=level, rows=rows)
+            for level, rows in zip(category.levels, counts.tolist(), strict=True)
+        ],
+    )
+
+
 def _column_summaries(columns: Floats, names: tuple[str, ...]) -> list[ColumnSummary]:
     n = len(columns)
-    column = np.empty(n)  # one at a time, contiguous: a strided sum is several times slower
+    whole = np.empty(n)  # one at a time, contiguous: a strided sum is several times slower
     summaries = []
     for j, name in enumerate(names):
+        column = whole
         np.copyto(column, columns[:, j])
+        optional = {}
+        if np.isnan(column.min()):
+            column = column[~np.isnan(column)]
+            optional = {"missing": n - len(column)}
         least, most, mean = float(column.min()), float(column.max()), float(column.mean())
         np.square(np.subtract(column, mean, out=column), out=column)
-        deviation = float(np.sqrt(column.sum() / (n - 1)))
+        deviation = float(np.sqrt(column.sum() / max(len(column) - 1, 1)))
         summaries.append(
-            ColumnSummary(name=name, min=least, max=most, mean=mean, standard_deviation=deviation)
+            ColumnSummary(
+                name=name,
+                min=least,
+                max=most,
+                mean=mean,
+                standard_deviation=deviation,
+                **optional,
+            )
         )
     return summaries
 
 
 def _facts(dataset: Dataset) -> dict[str, Any]:
-    return {
+    optional: dict[str, Any] = {}
+    if dataset.row_weights is not None:
+        optional["weights"] = WeightSummary(
+            column=dataset.weight_column,
+            sum=float(dataset.row_weights.sum()),
+            zero=int(np.count_nonzero(dataset.row_weights == 0)),
+        )
+    return optional | {
         "id": dataset.id,
         "name": dataset.name,
         "version": dataset.version,
@@ -272,7 +421,7 @@ def _names(names: list[str] | None) -> tuple[str, ...] | None:
     return None if names is None else tuple(names)
 
 
-def _width(values: Floats | Labels) -> int:
+def _width(values: Points | Labels) -> int:
     if isinstance(values, Labels):
         return len(values.names)
     return values.shape[1] if values.ndim == 2 else 1

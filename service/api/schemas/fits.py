@@ -13,6 +13,7 @@ from service.domain.kernels import Covariance, Kernel
 from service.estimators.fits import (
     AnyFit,
     Auto,
+    BandwidthAt,
     Fit,
     Knn,
     Kriging,
@@ -67,6 +68,12 @@ class MatrixMetric(RequestModel):
                     "The matrix has {rows} rows, and one of them {found} numbers; send as many",
                     {"rows": len(self.matrix), "found": len(row)},
                 )
+        if not any(any(row) for row in self.matrix):
+            raise PydanticCustomError(
+                "zero_matrix",
+                "The matrix is all zeros, in which all points are one; send one with a number "
+                "other than 0, or the metric standardized",
+            )
         return self
 
 
@@ -121,7 +128,8 @@ class _Smoother(_Method):
         None,
         description="Reach of the kernel, in the unit of the metric, from 1e-150 to 1e150. For "
         "gaussian its standard deviation; the other kernels are zero beyond it. Send this or "
-        "`n_neighbors`.",
+        "`n_neighbors`. For a bandwidth a feature send 1 here, and the bandwidths as `metric: "
+        "{'scale': [...]}`.",
         examples=[2.5],
     )
     n_neighbors: Count | None = Field(
@@ -130,11 +138,19 @@ class _Smoother(_Method):
         "Send this or `bandwidth`.",
         examples=[20],
     )
+    bandwidth_at: BandwidthAt = Field(
+        "query",
+        description="With `n_neighbors`: `query` for one bandwidth a query (generalized nearest "
+        "neighbours), `row` for one a row (adaptive nearest neighbours): the distance of each row "
+        "to its k-th nearest other row, k at most the number of rows less 2. A row is then heard "
+        "from as far as its surroundings are sparse, and some queries may be in the reach of none. "
+        "A row at whose place k others lie counts at that place only.",
+    )
     robust: Annotated[int, Field(ge=0, le=MOST_WEIGHINGS), Whole] = Field(
         0,
         description="How often the rows are weighed down by their residuals, by Tukey's bisquare, "
-        "and fitted again, so that outliers do not pull: 0 for never; 3 is usual. A robust fit "
-        "has a mean and diagnostics only.",
+        "and fitted again, so that outliers do not pull: 0 for never; 3 is usual. Slopes, errors, "
+        "intervals and leave-one-out hold these weights fixed.",
         examples=[3],
     )
 
@@ -148,6 +164,12 @@ class _Smoother(_Method):
             raise PydanticCustomError(
                 "two_reaches",
                 "The fit has both bandwidth and n_neighbors; send one of them",
+            )
+        if self.bandwidth_at == "row" and self.n_neighbors is None:
+            raise PydanticCustomError(
+                "no_row_bandwidths",
+                "The fit has bandwidth_at 'row', which takes the bandwidth of each row from its "
+                "neighbours, but no n_neighbors; send n_neighbors in the place of bandwidth",
             )
         return self
 
@@ -181,7 +203,12 @@ class NadarayaWatsonFit(_Smoother):
     def to_domain(self) -> NadarayaWatson:
         """Return the fit in the domain's form."""
         return NadarayaWatson(
-            self.kernel, self.bandwidth, self.n_neighbors, self.domain_metric, self.robust
+            self.kernel,
+            self.bandwidth,
+            self.n_neighbors,
+            self.domain_metric,
+            self.robust,
+            self.bandwidth_at,
         )
 
 
@@ -218,6 +245,7 @@ class LocalPolynomialFit(_LocalRegression):
             self.ridge,
             self.domain_metric,
             self.robust,
+            self.bandwidth_at,
         )
 
 
@@ -238,6 +266,7 @@ class LocalLinearFit(_LocalRegression):
             self.ridge,
             self.domain_metric,
             self.robust,
+            self.bandwidth_at,
         )
 
 
@@ -428,9 +457,11 @@ def _metric_from_domain(metric: Metric) -> MetricField:
 def _reach(fit: NadarayaWatson | LocalPolynomial) -> dict[str, Any]:
     """Return the one of bandwidth and n_neighbors that the fit has, so that it alone is written.
 
-    Also `robust`, where it is not 0.
+    Also `robust` and `bandwidth_at`, where they are not the defaults.
     """
     reach: dict[str, Any] = {"n_neighbors": fit.n_neighbors}
     if fit.bandwidth is not None:
         reach = {"bandwidth": fit.bandwidth}
+    if fit.bandwidth_at != "query":
+        reach["bandwidth_at"] = fit.bandwidth_at
     return {**reach, "robust": fit.robust} if fit.robust else reach

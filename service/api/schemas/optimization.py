@@ -1,22 +1,22 @@
 """Gradient descent on a fitted surface, in and out."""
 
+import math
 from typing import Annotated, Any
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
 from service.api.schemas.base import (
     AnswerModel,
     Column,
     Estimates,
     Items,
-    Numbers,
+    Places,
     RequestModel,
     Whole,
 )
-from service.api.schemas.datasets import InlineDataset
+from service.api.schemas.dataset_choice import DatasetChoice, checked_timeout
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
-from service.domain.errors import InvalidInput
+from service.domain.arrays import Floats
 from service.engine.commands import MinimizeCommand, Minimum
 from service.engine.limits import Limits
 from service.estimators.descent import ADVICE, Decay, Descent, Path, Stop
@@ -30,22 +30,24 @@ Bound = Annotated[float, Field(ge=-1e150, le=1e150)]
 class Bounds(RequestModel):
     """Where the paths stay."""
 
-    low: list[Bound] | None = Field(None, description="One number a feature.", examples=[[0.0]])
-    high: list[Bound] | None = Field(None, description="One number a feature.", examples=[[60.0]])
+    low: list[Bound | None] | None = Field(
+        None,
+        description="One number a feature; null for none, as for a category.",
+        examples=[[0.0]],
+    )
+    high: list[Bound | None] | None = Field(
+        None,
+        description="One number a feature; null for none, as for a category.",
+        examples=[[60.0]],
+    )
 
 
-class MinimizationRequest(RequestModel):
+class MinimizationRequest(DatasetChoice):
     """A surface, where to start on it, and how to go down."""
 
-    dataset_id: str | None = Field(
-        None, description="An uploaded dataset. Send this or `dataset`.", examples=["motorcycle"]
-    )
-    dataset: InlineDataset | None = Field(
-        None, description="Rows for this request alone. Send this or `dataset_id`."
-    )
-    starts: Numbers = Field(
+    starts: Places = Field(
         description="Where to begin: s lists of d numbers, or a flat list of s numbers for one "
-        "feature, in the units of the dataset's features."
+        "feature, in the units of the dataset's features, with levels of its categories."
     )
     fit: FitField | None = Field(
         None,
@@ -91,27 +93,9 @@ class MinimizationRequest(RequestModel):
         examples=[10],
     )
 
-    @model_validator(mode="after")
-    def _one_dataset(self) -> "MinimizationRequest":
-        if (self.dataset_id is None) == (self.dataset is None):
-            found = "neither dataset_id nor dataset" if self.dataset is None else "both"
-            raise PydanticCustomError(
-                "not_one_dataset",
-                "The request has {found}; send dataset_id for an uploaded dataset, or dataset "
-                "with x and y",
-                {"found": found},
-            )
-        return self
-
     def to_domain(self, limits: Limits) -> MinimizeCommand:
         """Return what the engine is asked for."""
-        if self.timeout_s is not None and self.timeout_s > limits.max_timeout_s:
-            raise InvalidInput.at(
-                "/timeout_s",
-                f"timeout_s is {self.timeout_s:g}, and the limit is {limits.max_timeout_s:g} "
-                "seconds (max_timeout_s in /limits); ask for less, or for fewer steps.",
-            )
-        inline, bounds = self.dataset, self.bounds or Bounds()
+        bounds = self.bounds or Bounds()
         return MinimizeCommand(
             starts=self.starts,
             descent=Descent(
@@ -121,31 +105,37 @@ class MinimizationRequest(RequestModel):
                 momentum=self.momentum,
                 tolerance=self.tolerance,
                 max_steps=self.max_steps,
-                low=None if bounds.low is None else tuple(bounds.low),
-                high=None if bounds.high is None else tuple(bounds.high),
+                low=_sides(bounds.low, -math.inf),
+                high=_sides(bounds.high, math.inf),
                 ascent=self.ascent,
                 line_search=self.line_search,
             ),
             dataset_id=self.dataset_id,
-            dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
+            dataset=self.own_rows(limits),
             fit=fit_to_domain(self.fit),
             target=self.target,
-            timeout_s=self.timeout_s,
+            timeout_s=checked_timeout(self.timeout_s, limits, "ask for fewer steps"),
         )
+
+
+def _sides(bounds: list[float | None] | None, none: float) -> tuple[float, ...] | None:
+    if bounds is None:
+        return None
+    return tuple(none if bound is None else bound for bound in bounds)
 
 
 class PathItem(AnswerModel):
     """Where one start led."""
 
-    points: Numbers = Field(
+    points: Places = Field(
         description="The start and the point after each step, d numbers each; plain numbers for "
-        "one feature."
+        "one feature. A category stays at the level of the start."
     )
     values: Column = Field(
         description="Of the surface at the points; null for a start where it has none."
     )
     gradients: Estimates = Field(
-        description="Of the surface at the points, in the form of `points`."
+        description="Of the surface at the points, in the form of `points`; null by categories."
     )
     step_sizes: Column = Field(
         description="The rate of each step, by which the gradient was multiplied; one less than "
@@ -175,13 +165,21 @@ class MinimizationResponse(AnswerModel):
     def from_domain(cls, found: Minimum) -> "MinimizationResponse":
         """Return the paths as they are written."""
         dataset, paths = found.dataset, found.paths
-        flat = dataset.n_features == 1
+        flat, encoding = dataset.n_features == 1, dataset.encoding
+
+        def places(path: Path) -> tuple[Any, Floats]:
+            if encoding is None:
+                return path.points, path.gradients
+            return encoding.decoded(path.points), encoding.of_features(path.gradients)
 
         def item(path: Path, *, left_data: bool) -> dict[str, Any]:
+            points, gradients = places(path)
+            if flat:
+                points = [cell for (cell,) in points] if encoding else points.ravel()
             return {
-                "points": path.points.ravel() if flat else path.points,
+                "points": points,
                 "values": path.values,
-                "gradients": path.gradients.ravel() if flat else path.gradients,
+                "gradients": gradients.ravel() if flat else gradients,
                 "step_sizes": path.step_sizes,
                 "stop": path.stop,
                 "advice": ADVICE[path.stop],

@@ -2,11 +2,10 @@
 
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from service.api.schemas.base import Numbers, RequestModel
-from service.api.schemas.datasets import InlineDataset
+from service.api.schemas.base import Cells
+from service.api.schemas.dataset_choice import DatasetChoice, checked_timeout
 from service.api.schemas.fits import FitField, fit_to_domain
 from service.domain.errors import InvalidInput
 from service.domain.prediction import MEAN_ALONE, IntervalKind, NoiseKind, Wanted
@@ -28,18 +27,15 @@ OF_INCLUDED: Final = {
 """Fields that say something of what is included, and of which."""
 
 
-class PredictionRequest(RequestModel):
+class PredictionRequest(DatasetChoice):
     """Query points, the rows to look at, and how."""
 
-    dataset_id: str | None = Field(
-        None, description="An uploaded dataset. Send this or `dataset`.", examples=["motorcycle"]
-    )
-    dataset: InlineDataset | None = Field(
-        None, description="Rows for this request alone. Send this or `dataset_id`."
-    )
-    queries: Numbers = Field(
+    queries: Cells = Field(
         description="Where to predict: m lists of d numbers, or a flat list of m numbers for one "
-        "feature. Finite, in the units and the order of the dataset's features."
+        "feature. Finite, in the units and the order of the dataset's features; levels of its "
+        "categories as they were sent. null where a cell "
+        "is missing: the query is then answered by the features that it has, and has an issue "
+        "`missing_cells`; without any, its estimate is null."
     )
     fit: FitField | None = Field(None, description="How to predict. Default: `auto`.")
     include: list[
@@ -92,18 +88,6 @@ class PredictionRequest(RequestModel):
         examples=[10],
     )
 
-    @model_validator(mode="after")
-    def _one_dataset(self) -> "PredictionRequest":
-        if (self.dataset_id is None) == (self.dataset is None):
-            found = "neither dataset_id nor dataset" if self.dataset is None else "both"
-            raise PydanticCustomError(
-                "not_one_dataset",
-                "The request has {found}; send dataset_id for an uploaded dataset, or dataset "
-                "with x and y",
-                {"found": found},
-            )
-        return self
-
     def _wanted(self, limits: Limits) -> Wanted:
         """Return what is wanted beside the mean.
 
@@ -142,18 +126,11 @@ class PredictionRequest(RequestModel):
 
     def to_domain(self, limits: Limits) -> PredictCommand:
         """Return what the engine is asked for."""
-        if self.timeout_s is not None and self.timeout_s > limits.max_timeout_s:
-            raise InvalidInput.at(
-                "/timeout_s",
-                f"timeout_s is {self.timeout_s:g}, and the limit is {limits.max_timeout_s:g} "
-                "seconds (max_timeout_s in /limits); ask for less, or for fewer queries.",
-            )
-        inline = self.dataset
         return PredictCommand(
             queries=self.queries,
             dataset_id=self.dataset_id,
-            dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
+            dataset=self.own_rows(limits),
             fit=fit_to_domain(self.fit),
             wanted=self._wanted(limits),
-            timeout_s=self.timeout_s,
+            timeout_s=checked_timeout(self.timeout_s, limits, "ask for fewer queries"),
         )

@@ -216,7 +216,8 @@ class PredictionResponse(AnswerModel):
     slope: Vectors | None = Field(
         None,
         description="Slope of the local model at each query, in data units: an estimate of the "
-        "slope of the truth. One list of d numbers a query, or t such lists for t > 1 targets.",
+        "slope of the truth. One list of d numbers a query, or t such lists for t > 1 targets; "
+        "null where the rows in reach do not vary in the feature, or only as others do.",
     )
     slope_std: Vectors | None = Field(None, description="Its standard errors; with `slope`.")
     gradient: Vectors | None = Field(

@@ -13,7 +13,10 @@ class FeatureRelevance(AnswerModel):
     """How much one feature matters."""
 
     name: str
-    share: float = Field(description="From 0 to 1; those of all features add up to 1.")
+    share: float = Field(
+        description="From 0 to 1; those of all features add up to 1. Of a category by its scale "
+        "in the metric, or by the change where its level is exchanged with that of another row."
+    )
 
 
 class RelevanceResponse(AnswerModel):

@@ -3,11 +3,11 @@
 import math
 from typing import Literal
 
-from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from service.api.schemas.base import AnswerModel, RequestModel
-from service.api.schemas.datasets import InlineDataset, RowsUpload
+from service.api.schemas.base import AnswerModel
+from service.api.schemas.dataset_choice import DatasetChoice, checked_timeout
+from service.api.schemas.datasets import RowsUpload
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
 from service.domain.arrays import Floats
 from service.domain.errors import InvalidInput
@@ -18,15 +18,9 @@ from service.engine.limits import Limits
 DEFAULT_LEVEL = 0.9
 
 
-class ScoreRequest(RequestModel):
+class ScoreRequest(DatasetChoice):
     """A fit, the rows that it looks at, and those that it is judged by."""
 
-    dataset_id: str | None = Field(
-        None, description="An uploaded dataset. Send this or `dataset`.", examples=["motorcycle"]
-    )
-    dataset: InlineDataset | None = Field(
-        None, description="Rows for this request alone. Send this or `dataset_id`."
-    )
     fit: FitField | None = Field(None, description="What to judge. Default: `auto`.")
     rows: RowsUpload | None = Field(
         None,
@@ -48,41 +42,23 @@ class ScoreRequest(RequestModel):
         examples=[10],
     )
 
-    @model_validator(mode="after")
-    def _one_dataset(self) -> "ScoreRequest":
-        if (self.dataset_id is None) == (self.dataset is None):
-            found = "neither dataset_id nor dataset" if self.dataset is None else "both"
-            raise PydanticCustomError(
-                "not_one_dataset",
-                "The request has {found}; send dataset_id for an uploaded dataset, or dataset "
-                "with x and y",
-                {"found": found},
-            )
-        return self
-
     def to_domain(self, limits: Limits) -> ScoreCommand:
         """Return what the engine is asked for."""
-        if self.timeout_s is not None and self.timeout_s > limits.max_timeout_s:
-            raise InvalidInput.at(
-                "/timeout_s",
-                f"timeout_s is {self.timeout_s:g}, and the limit is {limits.max_timeout_s:g} "
-                "seconds (max_timeout_s in /limits); ask for less, or send fewer rows.",
-            )
         if self.rows is None and self.interval_kind not in ("conformal", None):
             raise InvalidInput.at(
                 "/interval_kind",
                 f"interval_kind is '{self.interval_kind}', and without rows only 'conformal' "
                 "intervals are judged: send rows, or 'conformal', or null.",
             )
-        inline = self.dataset
         return ScoreCommand(
             dataset_id=self.dataset_id,
-            dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
+            dataset=self.own_rows(limits),
             fit=fit_to_domain(self.fit),
             rows=None if self.rows is None else (self.rows.x, self.rows.y),
+            row_weights=None if self.rows is None else self.rows.weights,
             interval=self.interval_kind,
             level=self.level,
-            timeout_s=self.timeout_s,
+            timeout_s=checked_timeout(self.timeout_s, limits, "send fewer rows"),
         )
 
 
@@ -121,7 +97,8 @@ class ScoreResponse(AnswerModel):
     interval_kind: IntervalKind | None
     level: float
     trace: float | None = Field(
-        description="Of the hat matrix: the equivalent number of parameters. null with `rows`."
+        description="Of the hat matrix: the equivalent number of parameters. null with `rows`, "
+        "and for a robust fit of several targets, where each has its own."
     )
     targets: list[TargetScore] = Field(
         description="One a target; one a class where the target is classes, for its indicator."
@@ -151,7 +128,9 @@ class ScoreResponse(AnswerModel):
             without_prediction=errors.missing,
             interval_kind=card.interval,
             level=card.level,
-            trace=None if smoothing is None else _finite(smoothing.trace),
+            trace=None
+            if smoothing is None or smoothing.trace is None
+            else _finite(smoothing.trace),
             targets=[
                 TargetScore(
                     name=name,

@@ -4,51 +4,38 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-import numpy as np
-from pydantic import BeforeValidator, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic import Field
 
-from service.api.schemas.base import AnswerModel, RequestModel
-from service.api.schemas.datasets import InlineDataset
+from service.api.schemas.base import AnswerModel, Grouping, Whole
+from service.api.schemas.dataset_choice import DatasetChoice
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
-from service.domain.arrays import Rows
 from service.domain.errors import InvalidInput
+from service.domain.labels import group_codes
 from service.engine.commands import TuneCommand
 from service.engine.jobs import JobState, TuningJob
 from service.engine.limits import Limits
-from service.estimators.fits import Fit, Knn, Kriging, LocalPolynomial, NadarayaWatson
+from service.estimators.fits import Fit, Knn, Kriging, Linear, LocalPolynomial, NadarayaWatson
 from service.estimators.judging import Score, Step
 from service.estimators.selection import AnySelector
 
 DEFAULT_BUDGET_S = 10.0
+
+GROUPINGS: Final = ("groups", "group_by", "blocks")
+"""What says which rows are left out together, one of them at most."""
 
 METHODS: Final[Mapping[str, type[Fit]]] = {
     "knn": Knn,
     "nadaraya_watson": NadarayaWatson,
     "local_polynomial": LocalPolynomial,
     "kriging": Kriging,
+    "linear": Linear,
 }
-MethodName: TypeAlias = Literal["knn", "nadaraya_watson", "local_polynomial", "kriging"]
+MethodName: TypeAlias = Literal["knn", "nadaraya_watson", "local_polynomial", "kriging", "linear"]
 
 
-def _checked_label(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise PydanticCustomError("label", "A label must be a string or a whole number")
-    return value
-
-
-Label: TypeAlias = Annotated[str | int, BeforeValidator(_checked_label)]
-
-
-class TuningRequest(RequestModel):
+class TuningRequest(DatasetChoice):
     """Rows to find the best fit for, and how long that may take."""
 
-    dataset_id: str | None = Field(
-        None, description="An uploaded dataset. Send this or `dataset`.", examples=["motorcycle"]
-    )
-    dataset: InlineDataset | None = Field(
-        None, description="Rows for this request alone. Send this or `dataset_id`."
-    )
     budget_s: float = Field(
         DEFAULT_BUDGET_S,
         ge=0.1,
@@ -71,13 +58,24 @@ class TuningRequest(RequestModel):
         "Not for `search`.",
         examples=[{"method": "local_linear", "kernel": "gaussian", "bandwidth": 1.0}],
     )
-    groups: list[Label] | None = Field(
+    groups: Grouping | None = Field(
         None,
-        description="A label for each row, strings or whole numbers, two different ones at least: "
-        "rows of one label are left out together, as those of one place, time or patient should "
-        "be. For `search` and `cv_ls`.",
-        min_length=1,
+        description="A label for each row, all strings or all whole numbers, two different ones at "
+        "least: rows of one label are left out together, as those of one place, time or patient "
+        "should be. For `search` and `cv_ls`.",
         examples=[["north", "north", "south"]],
+    )
+    group_by: str | None = Field(
+        None,
+        description="The name of a feature, in place of `groups`: rows with the same value of it "
+        "are left out together. It stays a feature.",
+        examples=["year"],
+    )
+    blocks: Annotated[int, Field(ge=2), Whole] | None = Field(
+        None,
+        description="In place of `groups`, for rows that follow each other in time or space: the "
+        "rows are cut, in their order, into so many blocks, each left out as a whole.",
+        examples=[10],
     )
     methods: list[MethodName] | None = Field(
         None,
@@ -87,18 +85,6 @@ class TuningRequest(RequestModel):
         examples=[["knn", "local_polynomial"]],
     )
 
-    @model_validator(mode="after")
-    def _one_dataset(self) -> "TuningRequest":
-        if (self.dataset_id is None) == (self.dataset is None):
-            found = "neither dataset_id nor dataset" if self.dataset is None else "both"
-            raise PydanticCustomError(
-                "not_one_dataset",
-                "The request has {found}; send dataset_id for an uploaded dataset, or dataset "
-                "with x and y",
-                {"found": found},
-            )
-        return self
-
     def to_domain(self, limits: Limits) -> TuneCommand:
         """Return what the engine is asked for.
 
@@ -106,18 +92,26 @@ class TuningRequest(RequestModel):
             InvalidInput: A field does not go with the selector.
         """
         self._check_selector()
-        inline = self.dataset
         return TuneCommand(
             budget_s=self.budget_s,
             dataset_id=self.dataset_id,
-            dataset=None if inline is None else inline.to_domain(limits, parent="/dataset"),
+            dataset=self.own_rows(limits),
             selector=self.selector,
             fit=None if self.fit is None else fit_to_domain(self.fit),
-            groups=None if self.groups is None else _numbered(self.groups),
+            groups=None if self.groups is None else group_codes(self.groups, "/groups"),
+            group_by=self.group_by,
+            blocks=self.blocks,
             methods=None if self.methods is None else frozenset(METHODS[m] for m in self.methods),
         )
 
     def _check_selector(self) -> None:
+        grouping = [name for name in GROUPINGS if getattr(self, name) is not None]
+        if len(grouping) > 1:
+            raise InvalidInput.at(
+                f"/{grouping[1]}",
+                f"The request has {grouping[0]} and {grouping[1]}, and each says which rows are "
+                "left out together: send one of them.",
+            )
         if self.selector == "search":
             if self.fit is not None:
                 raise InvalidInput.at(
@@ -138,11 +132,11 @@ class TuningRequest(RequestModel):
                 f"methods are what 'search' compares, but the selector is '{self.selector}': leave "
                 "methods out.",
             )
-        if self.groups is not None and self.selector != "cv_ls":
+        if grouping and self.selector != "cv_ls":
             raise InvalidInput.at(
-                "/groups",
+                f"/{grouping[0]}",
                 f"The selector '{self.selector}' leaves no row out, and knows no groups: leave "
-                "groups out, or send the selector cv_ls.",
+                f"{grouping[0]} out, or send the selector cv_ls.",
             )
 
 
@@ -254,12 +248,6 @@ class JobPage(AnswerModel):
     def from_domain(cls, jobs: list[TuningJob]) -> "JobPage":
         """Return the jobs as they are written."""
         return cls(jobs=[TuningJobItem.from_domain(job) for job in jobs])
-
-
-def _numbered(labels: list[str | int]) -> Rows:
-    """Return the labels as numbers from 0, in the order in which they first appear."""
-    numbers: dict[str | int, int] = {}
-    return np.array([numbers.setdefault(label, len(numbers)) for label in labels], dtype=np.int64)
 
 
 def _finite(value: float) -> float | None:

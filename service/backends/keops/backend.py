@@ -65,20 +65,29 @@ class KeopsBackend:
         *,
         indexed_rows: int | None = None,
         base: Resident | None = None,
+        row_weights: Floats | None = None,
+        n_sloped: int | None = None,
     ) -> "KeopsResident":
         """Return the rows padded, shuffled and placed on the device.
 
         Raises:
             ValueError: There are more features than the widest formula has.
+            TypeError: The rows have weights of their own, for which there is no formula.
         """
-        return KeopsResident(self._library, x, y)
+        if row_weights is not None:
+            raise TypeError(NO_ROW_WEIGHTS)
+        return KeopsResident(self._library, x, y, x.shape[1] if n_sloped is None else n_sloped)
+
+
+NO_ROW_WEIGHTS = "there is no KeOps formula with weights of the rows"
 
 
 @final
 class KeopsResident:
     """Rows on the device; see `backends.base.Resident`."""
 
-    def __init__(self, library: Library, x: Floats, y: Floats) -> None:
+    def __init__(self, library: Library, x: Floats, y: Floats, n_sloped: int) -> None:
+        self.n_sloped: Final = n_sloped
         self.x: Final = x
         self.y: Final = y
         self._library: Final = library
@@ -86,6 +95,14 @@ class KeopsResident:
         self._order: Final = np.random.default_rng(SHUFFLE_SEED).permutation(len(x))
         self._x: Final = library.place(self._padded(x[self._order]))
         self._y: Final = [self._column(y[:, j]) for j in range(y.shape[1])]
+
+    @property
+    def row_weights(self) -> None:
+        """None: all rows count 1."""
+
+    def reweighted(self, row_weights: Floats) -> Resident:
+        """Refuse: there is no formula with weights of the rows."""
+        raise TypeError(NO_ROW_WEIGHTS)
 
     @property
     def nbytes(self) -> int:

@@ -4,14 +4,26 @@ from typing import Final, final
 
 import numpy as np
 
-from service.backends.base import Moments, Nearest, Resident, Search, Within, monomial_count
-from service.backends.native import gaussian_sums, scan, sorted_rows, sums, tree, tree_search
+from service.backends.base import (
+    Moments,
+    Nearest,
+    Resident,
+    Search,
+    Within,
+    monomial_count,
+    sloped,
+)
+from service.backends.native import gaps, gaussian_sums, scan, sorted_rows, sums, tree, tree_search
+from service.backends.native.gaps import GappedResident
 from service.backends.native.products import NativeExpansion
 from service.backends.native.scan import Screen
 from service.backends.native.single_products import NativeSingleProducts
 from service.backends.native.tree import Tree
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
+
+NO_WEIGHTS: Final = np.empty(0)
+"""Stands for rows that all count 1."""
 
 
 @final
@@ -22,12 +34,23 @@ class NativeResident:
     Gaussian reaches about eight bandwidths, see `gaussian_limits`; O(n) for a product.
     """
 
-    def __init__(self, x: Floats, y: Floats, rows: Tree, screened: Screen | None = None) -> None:
+    def __init__(
+        self,
+        x: Floats,
+        y: Floats,
+        rows: Tree,
+        screened: Screen | None = None,
+        row_weights: Floats | None = None,
+        leaf_y: Floats | None = None,
+        n_sloped: int | None = None,
+    ) -> None:
+        self.n_sloped: Final = x.shape[1] if n_sloped is None else n_sloped
         self._screened: Final = screened
+        self.row_weights: Final = row_weights
+        self._leaf_y: Final = np.ascontiguousarray(y[rows.rows].T) if leaf_y is None else leaf_y
         self.x: Final = x
         self.y: Final = y
         self._tree: Final = rows
-        self._leaf_y: Final = np.ascontiguousarray(y[rows.rows].T)
 
     @property
     def tree(self) -> Tree:
@@ -39,6 +62,12 @@ class NativeResident:
         """Bytes of the tree and of the copies in leaf order."""
         screened = 0 if self._screened is None else self._screened.nbytes
         return self._tree.nbytes + self._leaf_y.nbytes + screened
+
+    def reweighted(self, row_weights: Floats) -> "NativeResident":
+        """Return the same rows with other weights; see `backends.base.Resident`."""
+        return NativeResident(
+            self.x, self.y, self._tree, self._screened, row_weights, self._leaf_y, self.n_sloped
+        )
 
     def nearest(self, q: Floats, k: int) -> Nearest:
         """Return the k nearest rows of each query; see `backends.base.Resident`."""
@@ -82,9 +111,8 @@ class NativeResident:
     ) -> Moments:
         """Return the weighted sums; see `backends.base.Resident`."""
         q, bandwidth = _writable(q), _writable(bandwidth)
-        center = q if center is None else _writable(center)
-        m, d = q.shape
-        p = monomial_count(d, degree)
+        center = sloped(self, q) if center is None else _writable(center)
+        m, p = len(q), monomial_count(self.n_sloped, degree)
         gram = np.zeros((m, p, p))
         rhs = np.zeros((m, p, self.y.shape[1]))
         weight_sq = np.zeros(m)
@@ -96,8 +124,9 @@ class NativeResident:
                 raise TypeError("the Gaussian kernel needs nearest_distance")
             radius = np.empty(m)
             gaussian_sums.gaussian_moments(
-                t.x, self._leaf_y, t.bounds, t.boxes, q, center, bandwidth,
-                _writable(nearest_distance), _side_by_side(found, m), degree,
+                t.x, self._leaf_y, _read_only(self.row_weights), t.rows, self._rows_of_least(),
+                t.bounds, t.boxes, q, center, bandwidth, _writable(nearest_distance),
+                _side_by_side(found, m), degree,
                 gram, rhs, weight_sq, count, radius,
             )  # fmt: skip
         else:
@@ -105,10 +134,18 @@ class NativeResident:
             if found is not None and found.places is not None:
                 places, distances = found.places, found.distances
             sums.compact_moments(
-                t.x, self._leaf_y, t.bounds, t.boxes, q, center, sums.KERNEL_CODES[kernel],
-                bandwidth, places, distances, degree, gram, rhs, weight_sq, count,
+                t.x, self._leaf_y, _read_only(self.row_weights), t.rows, t.bounds, t.boxes, q,
+                center, sums.KERNEL_CODES[kernel], bandwidth, places, distances, degree,
+                gram, rhs, weight_sq, count,
             )  # fmt: skip
         return Moments(gram, rhs, weight_sq, count, radius)
+
+    def _rows_of_least(self) -> float:
+        """Return how many rows of the least weight that counts would weigh as much as all do."""
+        if self.row_weights is None:
+            return float(len(self.x))
+        counted = self.row_weights[self.row_weights > 0.0]
+        return float(counted.sum() / counted.min()) if counted.size else 1.0
 
     def product(self, q: Floats, covariance: Covariance, length_scale: float, a: Floats) -> Floats:
         """Return K(q, x) a; see `backends.base.Resident`."""
@@ -137,23 +174,37 @@ class NativeBackend:
         *,
         indexed_rows: int | None = None,
         base: Resident | None = None,
-    ) -> NativeResident:
+        row_weights: Floats | None = None,
+        n_sloped: int | None = None,
+    ) -> NativeResident | GappedResident:
         """Return the rows made ready; see `backends.base.Backend`.
 
         Cost: O(n log n · d) with a new tree, O(n d) with the tree of `base` or with none. The rows
-        of one feature are sorted, and have no tail.
+        of one feature are sorted, and have no tail. Where cells are missing, no search helps.
         """
+        if np.isnan(np.min(x)):
+            return GappedResident(x, y, row_weights, n_sloped)
         if search is Search.SCAN:
-            return NativeResident(x, y, tree.unindexed(x), scan.screen(x))
+            rows, screened = tree.unindexed(x), scan.screen(x)
+            return NativeResident(x, y, rows, screened, row_weights, n_sloped=n_sloped)
         if x.shape[1] == 1:
             known = base.tree.rows if isinstance(base, NativeResident) else sorted_rows.NO_ROWS
-            return NativeResident(x, y, sorted_rows.build(x, known))
+            rows = sorted_rows.build(x, known)
+            return NativeResident(x, y, rows, None, row_weights, n_sloped=n_sloped)
         indexed = len(x) if indexed_rows is None else indexed_rows
         if isinstance(base, NativeResident) and base.tree.indexed_rows == indexed:
             shared = base.tree
         else:
             shared = tree.build(x[:indexed])
-        return NativeResident(x, y, tree.with_tail(shared, x))
+        rows = tree.with_tail(shared, x)
+        return NativeResident(x, y, rows, None, row_weights, n_sloped=n_sloped)
+
+
+def _read_only(row_weights: Floats | None) -> Floats:
+    """Return the weights as Numba always gets them: it compiles a variant for each."""
+    view = (NO_WEIGHTS if row_weights is None else row_weights).view()
+    view.flags.writeable = False
+    return view
 
 
 def _writable(array: Floats) -> Floats:
@@ -191,3 +242,4 @@ def warm_up() -> None:
     expansion.share(0)
     singles = rows.single_products(Covariance.GAUSSIAN, 1.0)
     singles.share(0, singles.tiled(np.zeros((3, 1))))
+    gaps.warm_up()

@@ -22,6 +22,10 @@ its terms may.
 
 S₀: each of the N rows with r² ≤ δ² + 2h² has w ≥ 1/e, so S ≥ max(1, N / e). E is 350 at most:
 smaller weights count as 0 everywhere, see `backends.base.LEAST_EXPONENT`.
+
+Where rows have weights p_i of their own, δ is the distance to the nearest with p_i > 0, all terms
+have the factor p_i, those left out add up to Σ p_i g(R / h), and S ≥ min p_i over those that count.
+So the same holds with Σ p_i / min p_i in the place of n, and S₀ = 1.
 """
 
 import math
@@ -97,16 +101,16 @@ def fill_limits(
     bandwidth: Floats,
     nearest_distance: Floats,
     near: Rows,
-    rows: int,
+    rows: float,
     degree: int,
     limit_sq: Floats,
 ) -> None:
-    """Fill in R² of each query, from the number of rows that are near."""
+    """Fill in R² of each query, from the number of rows, and of those that are near."""
     left_out = (LEFT_OUT_OF_MEAN if degree == 0 else LEFT_OUT_OF_SLOPES) / rows
     for query in range(q.shape[0]):
         h, nearest = bandwidth[query], nearest_distance[query]
         offset_sq = 0.0
-        for j in range(q.shape[1]):
+        for j in range(center.shape[1]):
             offset_sq += (center[query, j] - q[query, j]) ** 2
         exponent = _least_exponent(
             left_out * max(1.0, near[query] / math.e),

@@ -13,7 +13,7 @@ from numba import njit
 from service.backends.base import LEAST_EXPONENT, NEAREST_SLACK
 from service.backends.native.exponential import exp_nonpositive, use_widest_vectors
 from service.backends.native.gaussian_limits import count_rows, fill_limits
-from service.backends.native.sums import SUMMING, add_slopes, mirror
+from service.backends.native.sums import SUMMING, add_slopes, dot, mirror, weigh_rows
 from service.backends.native.tree import STACK, RowIds, push_roots
 from service.backends.native.units import (
     UNIT_ROWS,
@@ -38,13 +38,13 @@ def _fill_monomials(
     weights: Floats,
     phi: Floats,
 ) -> None:
-    """Fill in z = (x - c) / h of `size` rows, (d, block); 0 for those without weight.
+    """Fill in z = (x - c) / h of `size` rows, (n_sloped, block); 0 for those without weight.
 
     Their products could be infinite, and 0 times that is no number.
     """
     use_widest_vectors()
     first = np.uintp(start)
-    for j in range(x.shape[0]):
+    for j in range(center.shape[1]):
         middle = center[query, j]
         for i in range(size):
             z = (x[j, first + np.uintp(i)] - middle) * inverse
@@ -113,6 +113,9 @@ _weigh_any, _weigh_1, _weigh_2, _weigh_3 = (_weigher(features) for features in r
 def gaussian_moments(  # noqa: C901  (the loops of one walk)
     x: Floats,
     y: Floats,
+    row_weights: Floats,
+    ids: RowIds,
+    rows_of_least: float,
     bounds: RowIds,
     boxes: Floats,
     q: Floats,
@@ -129,10 +132,12 @@ def gaussian_moments(  # noqa: C901  (the loops of one walk)
 ) -> None:
     """Sum over the rows within the radius R of each query, and fill it in.
 
-    Queries are taken in `order`, (m,); those that follow one another should lie side by side.
+    Queries are taken in `order`, (m,); those that follow one another should lie side by side. No
+    row weights (n,) stand for 1; `ids` are rows by place, and `rows_of_least` is the sum of all
+    weights over the least of one that counts.
     """
     use_widest_vectors()
-    d, n = x.shape
+    d, has_weights = x.shape[0], row_weights.shape[0] > 0
     m, p = gram.shape[:2]
     stack, group = np.empty(STACK, dtype=np.int64), np.empty((2, d))
     distances, weights = np.empty(UNIT_ROWS), np.empty(UNIT_ROWS)
@@ -143,9 +148,9 @@ def gaussian_moments(  # noqa: C901  (the loops of one walk)
         nearest_sq[query] = nearest_distance[query] * nearest_distance[query] * NEAREST_SLACK
         limit_sq[query] = nearest_sq[query] + 2.0 * h * h
     near = np.zeros(m, dtype=np.int64)
-    if bounds.shape[0] > 1:
+    if bounds.shape[0] > 1 and not has_weights:
         count_rows(x, bounds, boxes, q, order, limit_sq, near)
-    fill_limits(q, center, bandwidth, nearest_distance, near, n, degree, limit_sq)
+    fill_limits(q, center, bandwidth, nearest_distance, near, rows_of_least, degree, limit_sq)
     first = 0
     while first < m:
         largest_sq = limit_sq[order[first]]
@@ -186,6 +191,11 @@ def gaussian_moments(  # noqa: C901  (the loops of one walk)
                             x, y, start, size, q, query, precision,
                             nearest_sq[query], limit_sq[query], distances, weights,
                         )  # fmt: skip
+                    if has_weights:
+                        for i in range(size):
+                            weighted[i] = row_weights[np.uintp(ids[start + i])]
+                        positive, total, squares = weigh_rows(weights, weighted, size)
+                        sums = positive, total, squares, dot(weights, y, 0, start, size)
                     count[query] += sums[0]
                     gram[query, 0, 0] += sums[1]
                     weight_sq[query] += sums[2]
@@ -194,8 +204,9 @@ def gaussian_moments(  # noqa: C901  (the loops of one walk)
                         _fill_monomials(x, start, size, center, query, 1.0 / h, weights, phi)
                     if p + y.shape[0] > 2:
                         add_slopes(
-                            phi, y, start, weights, weighted, size, d, degree, query, gram, rhs
-                        )
+                            phi, y, start, weights, weighted, size, center.shape[1], degree,
+                            query, gram, rhs,
+                        )  # fmt: skip
         first = stop
     for query in range(m):
         radius[query] = math.sqrt(limit_sq[query])

@@ -17,6 +17,8 @@ in the Frobenius norm, and keeps it symmetric.
 Each query is summed tile after tile, so its bits do not depend on the other queries of the block.
 The loops with `reassoc` add in an order that is fixed when they are compiled and when the tiles
 are made, the same for every query.
+
+Over 300 lines: the sums of one block and their symmetric shares, with what both look at.
 """
 
 from typing import Final, final

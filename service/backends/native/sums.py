@@ -74,7 +74,7 @@ def _weigh(  # noqa: C901  (one loop a kernel)
 
 
 @njit(nogil=True, cache=True, fastmath=SUMMING)
-def _dot(a: Floats, b: Floats, row: int, start: int, size: int) -> float:
+def dot(a: Floats, b: Floats, row: int, start: int, size: int) -> float:
     """Return Σ a_i b_(row, start + i), i < size."""
     use_widest_vectors()
     total, first = 0.0, np.uintp(start)
@@ -93,6 +93,20 @@ def _totals(weights: Floats, size: int) -> tuple[int, float, float]:
         count += w > 0.0
         total += w
         squares += w * w
+    return count, total, squares
+
+
+@njit(nogil=True, cache=True, fastmath=SUMMING)
+def weigh_rows(weights: Floats, own: Floats, size: int) -> tuple[int, float, float]:
+    """Multiply weights by those of the rows; return how many are positive, Σ w and Σ w² / p."""
+    use_widest_vectors()
+    count, total, squares = 0, 0.0, 0.0
+    for i in range(size):
+        w = weights[i] * own[i]
+        squares += weights[i] * w
+        weights[i] = w
+        count += w > 0.0
+        total += w
     return count, total, squares
 
 
@@ -152,16 +166,16 @@ def add_slopes(
     if degree > 1:
         _fill_products(phi, d, degree, size)
     for b in range(1, p):
-        gram[query, 0, b] += _dot(weights, phi, b - 1, 0, size)
+        gram[query, 0, b] += dot(weights, phi, b - 1, 0, size)
     for c in range(1, t):
-        rhs[query, 0, c] += _dot(weights, y, c, start, size)
+        rhs[query, 0, c] += dot(weights, y, c, start, size)
     for a in range(1, p):
         for i in range(size):
             weighted[i] = weights[i] * phi[a - 1, i]
         for b in range(a, p):
-            gram[query, a, b] += _dot(weighted, phi, b - 1, 0, size)
+            gram[query, a, b] += dot(weighted, phi, b - 1, 0, size)
         for c in range(t):
-            rhs[query, a, c] += _dot(weighted, y, c, start, size)
+            rhs[query, a, c] += dot(weighted, y, c, start, size)
 
 
 @njit(nogil=True, cache=True)
@@ -176,6 +190,8 @@ def mirror(gram: Floats) -> None:
 def _add_places(
     x: Floats,
     y: Floats,
+    row_weights: Floats,
+    ids: RowIds,
     places: Rows,
     distances: Floats,
     found: int,
@@ -199,18 +215,25 @@ def _add_places(
         size = min(weights.shape[0], found - first)
         _weigh(kernel, distances[first:], h, weights, size)
         if degree > 0:
-            for j in range(x.shape[0]):
+            for j in range(center.shape[0]):
                 for i in range(size):
                     phi[j, i] = (x[j, np.uintp(places[first + i])] - center[j]) * inverse
         for c in range(y.shape[0]):
             for i in range(size):
                 block_y[c, i] = y[c, np.uintp(places[first + i])]
-        positive, total, squares = _totals(weights, size)
+        if row_weights.shape[0] == 0:
+            positive, total, squares = _totals(weights, size)
+        else:
+            for i in range(size):
+                weighted[i] = row_weights[np.uintp(ids[np.uintp(places[first + i])])]
+            positive, total, squares = weigh_rows(weights, weighted, size)
         count[query] += positive
         weight_sq[query] += squares
         gram[query, 0, 0] += total
-        rhs[query, 0, 0] += _dot(weights, block_y, 0, 0, size)
-        add_slopes(phi, block_y, 0, weights, weighted, size, x.shape[0], degree, query, gram, rhs)
+        rhs[query, 0, 0] += dot(weights, block_y, 0, 0, size)
+        add_slopes(
+            phi, block_y, 0, weights, weighted, size, center.shape[0], degree, query, gram, rhs
+        )  # fmt: skip
     mirror(gram[query])
 
 
@@ -218,6 +241,8 @@ def _add_places(
 def compact_moments(
     x: Floats,
     y: Floats,
+    row_weights: Floats,
+    ids: RowIds,
     bounds: RowIds,
     boxes: Floats,
     q: Floats,
@@ -232,7 +257,7 @@ def compact_moments(
     weight_sq: Floats,
     count: Rows,
 ) -> None:
-    """Sum over the rows with u ≤ 1.
+    """Sum over the rows with u ≤ 1; no row weights (n,) stand for 1. `ids` are rows by place.
 
     Where the last of the k nearest rows, (m, k), lies exactly at the bandwidth, they are all that
     carry weight, unless the kernel does not vanish at its edge. Else the rows are searched; k = 0
@@ -258,6 +283,6 @@ def compact_moments(
         else:
             size = rows_in_reach(x, bounds, boxes, q[query], h, stack, places, distances)
         _add_places(
-            x, y, places, distances, size, kernel, h, center[query], degree,
+            x, y, row_weights, ids, places, distances, size, kernel, h, center[query], degree,
             phi, block_y, weights, weighted, query, gram, rhs, weight_sq, count,
         )  # fmt: skip

@@ -124,7 +124,7 @@ class Answer:
 def without_rows(dataset: Dataset) -> Dataset:
     """Return the dataset with arrays of no rows: what is worth pickling of it."""
     return Dataset(
-        x=np.empty((0, dataset.n_features)),
+        x=np.empty((0, dataset.n_coordinates)),
         y=np.empty((0, dataset.n_targets)),
         feature_names=dataset.feature_names,
         target_names=dataset.target_names,
@@ -133,6 +133,8 @@ def without_rows(dataset: Dataset) -> Dataset:
         version=dataset.version,
         indexed_rows=dataset.indexed_rows,
         digest=dataset.digest,
+        encoding=dataset.encoding,
+        row_weights=None if dataset.row_weights is None else np.empty(0),
     )
 
 
@@ -141,12 +143,12 @@ def with_rows(dataset: Dataset, rows: int, descriptor: int) -> Dataset:
 
     The memory is given back when the last array on it is gone.
     """
-    d, t = dataset.n_features, dataset.n_targets
-    memory = mmap.mmap(descriptor, 8 * rows * (d + t), access=mmap.ACCESS_READ)
+    d, t, has_weights = dataset.n_coordinates, dataset.n_targets, dataset.row_weights is not None
+    memory = mmap.mmap(descriptor, 8 * rows * (d + t + has_weights), access=mmap.ACCESS_READ)
     numbers: Floats = np.frombuffer(memory, dtype=np.float64)
     return Dataset(
         x=numbers[: rows * d].reshape(rows, d),
-        y=numbers[rows * d :].reshape(rows, t),
+        y=numbers[rows * d : rows * (d + t)].reshape(rows, t),
         feature_names=dataset.feature_names,
         target_names=dataset.target_names,
         name=dataset.name,
@@ -154,11 +156,13 @@ def with_rows(dataset: Dataset, rows: int, descriptor: int) -> Dataset:
         version=dataset.version,
         indexed_rows=dataset.indexed_rows,
         digest=dataset.digest,
+        encoding=dataset.encoding,
+        row_weights=numbers[rows * (d + t) :] if has_weights else None,
     )
 
 
 def numbers_of(dataset: Dataset) -> int:
-    """Return the descriptor of a new memory file with the numbers of x, then of y.
+    """Return the descriptor of a new memory file with the numbers of x, of y, and the weights.
 
     The file has no name, so nothing of it can outlive the processes that have it open. The caller
     closes the descriptor.
@@ -172,6 +176,8 @@ def numbers_of(dataset: Dataset) -> int:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(dataset.x.data)
             file.write(dataset.y.data)
+            if dataset.row_weights is not None:
+                file.write(dataset.row_weights.data)
     except BaseException:
         os.close(descriptor)
         raise

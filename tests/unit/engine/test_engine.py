@@ -130,7 +130,7 @@ def test_a_deleted_dataset_is_gone_and_its_bytes_are_free() -> None:
         (PredictCommand(np.zeros((1, 3)), dataset=dataset()), "/queries", "3 features, but"),
         (PredictCommand(np.zeros(2), dataset=dataset()), "/queries", "another pair of brackets"),
         (PredictCommand(np.zeros((0, 2)), dataset=dataset()), "/queries", "no rows"),
-        (PredictCommand(np.full((1, 2), np.nan), dataset=dataset()), "/queries/0/0", "finite"),
+        (PredictCommand(np.full((1, 2), np.inf), dataset=dataset()), "/queries/0/0", "finite"),
         (PredictCommand(np.zeros((11, 2)), dataset=dataset()), "/queries", "more than the 10"),
         (
             PredictCommand(np.zeros((1, 2)), dataset=dataset(), fit=Knn(61)),

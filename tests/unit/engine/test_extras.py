@@ -13,7 +13,7 @@ from service.domain.errors import InvalidInput
 from service.domain.kernels import Covariance, Kernel
 from service.domain.prediction import IntervalKind, NoiseKind, PerQuery, Prediction, Status, Wanted
 from service.engine.batches import split
-from service.engine.extras import check_wanted
+from service.engine.wanted import check_wanted
 from service.estimators.fits import (
     Fit,
     Knn,

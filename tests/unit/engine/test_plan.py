@@ -116,6 +116,7 @@ def test_keops_takes_what_its_formulas_serve_and_native_the_rest() -> None:
         (Knn(5), 40),
         (LocalPolynomial(2, n_neighbors=90), 8),
         (LocalPolynomial(1, n_neighbors=9, robust=1), 3),
+        (NadarayaWatson(n_neighbors=9, bandwidth_at="row"), 3),
         (Linear(), 3),
     ):
         got = plan(fit, d=d, backend="keops")
@@ -128,6 +129,9 @@ def test_what_is_solved_once_a_fit_is_expected_to_take_its_time() -> None:
     weighed = plan(NadarayaWatson(n_neighbors=9, robust=3))
     assert plain.solve_s == 0
     assert weighed.solve_s >= 3 * 1000 * plain.query_s
+    of_rows = plan(NadarayaWatson(Kernel.TRICUBE, n_neighbors=9, bandwidth_at="row"))
+    assert of_rows.solve_s > 0
+    assert "all rows" in of_rows.reasons[-1]
     assert plan(Linear("gradient_descent")).solve_s > plan(Linear()).solve_s > 0
 
 
@@ -159,3 +163,20 @@ def test_what_keops_has_no_formula_for_is_computed_natively() -> None:
     assert native.backend == "native"
     assert "only the native engine" in native.reasons[0]
     assert native.search == plan(Knn(5)).search
+
+
+def test_polynomials_over_categories_are_for_the_native_engine() -> None:
+    line = LocalPolynomial(1, n_neighbors=20)
+    for n_sloped, backend in ((4, "keops"), (2, "native")):
+        plan = choose(
+            line,
+            n=100_000,
+            m=10,
+            d=4,
+            t=1,
+            backend="keops",
+            device="cuda",
+            cores=2,
+            n_sloped=n_sloped,
+        )
+        assert plan.backend == backend

@@ -208,8 +208,6 @@ def test_a_plane_without_its_only_row_is_no_number() -> None:
     ("fit", "pointer"),
     [
         (Linear("gradient_descent"), "/fit/solver"),
-        (NadarayaWatson(n_neighbors=9, robust=1), "/fit/robust"),
-        (LocalPolynomial(1, n_neighbors=9, robust=3), "/fit/robust"),
     ],
     ids=str,
 )

@@ -35,7 +35,7 @@ def sample(n: int = 200, d: int = 4, t: int = 2) -> tuple[Floats, Floats]:
 
 def fitted(x: Floats, y: Floats, fit: Linear, row_weights: Floats | None = None) -> LinearModel:
     blocks = SerialBlocks(time.monotonic() + 60)
-    return prepare(NativeBackend().load(x, y), fit, blocks, row_weights)
+    return prepare(NativeBackend().load(x, y, row_weights=row_weights), fit, blocks)
 
 
 def predicted(
@@ -49,7 +49,7 @@ def predicted(
     diagnostics: bool = False,
 ) -> Prediction:
     model = fitted(x, y, fit, row_weights)
-    rows = NativeBackend().load(x, y)
+    rows = NativeBackend().load(x, y, row_weights=row_weights)
     return predict(rows, fit, model, q, neighbor_limit=limit, diagnostics=diagnostics)
 
 
@@ -204,7 +204,8 @@ def test_the_weights_reproduce_the_prediction() -> None:
             scale = np.abs(weights) @ np.abs(y[rows])
             assert (np.abs(weights @ y[rows] - got.mean[i]) <= 1e-12 * scale).all()
             assert_allclose(weights.sum(), 1, atol=1e-12)
-            assert_allclose(told.effective_rows[i], 1 / (weights @ weights))
+            own = np.ones(50) if row_weights is None else row_weights
+            assert_allclose(told.effective_rows[i], 1 / np.sum(weights**2 / own[rows]))
             assert (np.diff(listed.distances[part]) >= 0).all()
 
 

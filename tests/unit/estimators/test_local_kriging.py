@@ -1,5 +1,8 @@
 """The small systems of local kriging against NumPy, alone and side by side."""
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -7,8 +10,9 @@ from scipy.linalg import LinAlgError
 
 from service.backends.native.backend import NativeBackend
 from service.domain.kernels import Covariance
+from service.estimators import local_kriging
 from service.estimators.fits import Kriging
-from service.estimators.local_kriging import nearest_weights
+from service.estimators.local_kriging import MOST_SIDE_BY_SIDE, nearest_systems, nearest_weights
 from tests import naive
 
 RNG = np.random.default_rng(5)
@@ -46,7 +50,42 @@ def test_a_query_has_the_same_bits_alone_and_beside_others(
         assert_array_equal(few, together[:size])
 
 
-def test_only_the_singular_systems_are_damped() -> None:
+@pytest.mark.parametrize("mean", ["zero", "constant"])
+def test_a_large_system_is_solved_alone_with_the_same_bits_beside_others(
+    mean: Literal["zero", "constant"],
+) -> None:
+    x, q = RNG.random((400, 3)), RNG.random((5, 3))
+    k = MOST_SIDE_BY_SIDE + 20
+    rows = NativeBackend().load(x, x[:, :1].copy()).nearest(q, k).rows
+    fit = replace(Kriging(Covariance.MATERN52, 0.3, 1e-3, k), mean=mean)
+    together = nearest_systems(x, q, rows, fit)
+    for i in range(len(q)):
+        alone = nearest_systems(x, q[i : i + 1], rows[i : i + 1], fit)
+        assert_array_equal(alone.weights[0], together.weights[i])
+        assert_array_equal(alone.variance[0], together.variance[i])
+
+
+@pytest.mark.parametrize("mean", ["zero", "constant"])
+@pytest.mark.parametrize("k", [1, 5, 40])
+def test_both_ways_of_solving_agree(
+    monkeypatch: pytest.MonkeyPatch, k: int, mean: Literal["zero", "constant"]
+) -> None:
+    x, q = RNG.random((200, 2)), RNG.random((7, 2))
+    rows = NativeBackend().load(x, x[:, :1].copy()).nearest(q, k).rows
+    fit, p = replace(Kriging(Covariance.MATERN32, 0.4, 0.01, k), mean=mean), RNG.random(200)
+    p[rows[0, :1]] = 0.0
+    for row_weights in (None, p):
+        side_by_side = nearest_systems(x, q, rows, fit, row_weights)
+        with monkeypatch.context() as patched:
+            patched.setattr(local_kriging, "MOST_SIDE_BY_SIDE", 0)
+            alone = nearest_systems(x, q, rows, fit, row_weights)
+        assert_allclose(alone.weights, side_by_side.weights, rtol=0, atol=1e-11)
+        assert_allclose(alone.variance, side_by_side.variance, rtol=0, atol=1e-11)
+
+
+@pytest.mark.parametrize("most", [0, MOST_SIDE_BY_SIDE])
+def test_only_the_singular_systems_are_damped(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    monkeypatch.setattr(local_kriging, "MOST_SIDE_BY_SIDE", most)
     x = np.concatenate([np.arange(5.0), 100 + 1e-9 * np.arange(5)])[:, None]
     q = np.array([[2.2], [100.0], [1.8]])
     rows = NativeBackend().load(x, x.copy()).nearest(q, 5).rows
@@ -61,7 +100,11 @@ def test_only_the_singular_systems_are_damped() -> None:
         assert jitter[0] == jitters[i]
 
 
-def test_a_system_that_nothing_mends_is_an_error() -> None:
+@pytest.mark.parametrize("most", [0, MOST_SIDE_BY_SIDE])
+def test_a_system_that_nothing_mends_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(local_kriging, "MOST_SIDE_BY_SIDE", most)
     x = np.arange(3.0)[:, None]
     with pytest.raises(LinAlgError, match="not positive definite"):
         nearest_weights(x, x[:1], np.array([[0, 1, 2]]), Kriging(Covariance.GAUSSIAN, 1, -5.0, 3))

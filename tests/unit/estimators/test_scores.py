@@ -110,6 +110,7 @@ def test_the_criteria_are_the_formulae() -> None:
     y = RNG.normal(size=(n, 2))
     residual = y - hat @ y
     found = smoothing_of(np.diag(hat), residual, n)
+    assert found.trace is not None
     assert_allclose(found.trace, 4.0)
     mean_square = (residual**2).mean(axis=0)
     assert_allclose(found.gcv, mean_square / (1 - 4 / n) ** 2)

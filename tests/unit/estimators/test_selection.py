@@ -130,7 +130,7 @@ def test_rows_at_one_place_have_no_bandwidth() -> None:
     ("fit", "selector", "shape", "words"),
     [
         (Knn(5), "gcv", {}, "none"),
-        (replace(LINE, robust=2), "cv_ls", {}, "robust"),
+        (replace(LINE, robust=2), "gcv", {"t": 2}, "robust"),
         (MEAN, "dpill", {}, "local line"),
         (replace(LINE, kernel=Kernel.TRICUBE), "dpill", {}, "Gaussian"),
         (replace(LINE, bandwidth=None, n_neighbors=9), "dpill", {}, "bandwidth"),

@@ -15,7 +15,7 @@ from service.domain.errors import DeadlineExceeded
 from service.domain.kernels import Covariance
 from service.engine.portions import SerialBlocks
 from service.estimators.fit_grid import grid
-from service.estimators.fits import Knn, Kriging, LocalPolynomial
+from service.estimators.fits import Knn, Kriging, Linear, LocalPolynomial
 from service.estimators.judging import (
     FEW_ROWS,
     MANY_ROWS,
@@ -154,8 +154,25 @@ def test_the_best_is_among_those_over_the_most_rows() -> None:
 def test_the_grid_holds_no_fit_that_the_rows_cannot_serve(most: int, d: int) -> None:
     fits = list(grid(most, d))
     assert len(set(fits)) == len(fits)
-    assert all(fit.n_neighbors is not None and 1 <= fit.n_neighbors <= most for fit in fits)
+    local = [fit for fit in fits if not isinstance(fit, Linear)]
+    assert all(fit.n_neighbors is not None and 1 <= fit.n_neighbors <= most for fit in local)
+    assert len(fits) - len(local) == (most >= 3 * (d + 1))
     assert any(isinstance(fit, LocalPolynomial) for fit in fits)
+
+
+def test_where_the_truth_is_a_plane_it_is_found() -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(700, 3)) * np.array([1.0, 10.0, 0.1])
+    y = (1.0 + x @ np.array([2.0, -0.3, 10.0]) + rng.normal(size=700))[:, None]
+    methods = frozenset({Knn, LocalPolynomial, Linear})
+    best = best_of(list(search(x, y, loader(y), blocks(), methods=methods, seconds=1e9)))
+    assert isinstance(best.fit, Linear)
+    left_out = []
+    for i in range(700):
+        others = np.column_stack([np.ones(699), np.delete(x, i, axis=0)])
+        slopes = np.linalg.lstsq(others, np.delete(y[:, 0], i))[0]
+        left_out.append(y[i, 0] - np.append(1.0, x[i]) @ slopes)
+    assert best.rmse[0] == pytest.approx(np.sqrt(np.mean(np.square(left_out))), rel=1e-9)
 
 
 @pytest.mark.parametrize("full", [False, True])

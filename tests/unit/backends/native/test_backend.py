@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from service.backends.base import Search
-from service.backends.native.backend import NativeBackend
+from service.backends.native.backend import NativeBackend, NativeResident
 from service.domain.arrays import Floats, Rows
 from service.domain.kernels import Covariance, Kernel
 from tests import naive
@@ -121,6 +121,7 @@ def test_places_are_where_the_rows_are_kept(search: Search) -> None:
     rng = np.random.default_rng(2)
     x, q = rng.random((3000, 4)), rng.random((20, 4))
     rows = BACKEND.load(x, x[:, :1].copy(), search)
+    assert isinstance(rows, NativeResident)
     for k in (7, 200):
         found = rows.nearest(q, k)
         assert found.places is not None

@@ -18,7 +18,8 @@ class SlowResident:
     """Sleeps as many seconds as the first feature of the first query says."""
 
     def __init__(self, x: Floats, y: Floats) -> None:
-        self.x, self.y, self.nbytes = x, y, 1000
+        self.x, self.y, self.row_weights, self.nbytes = x, y, None, 1000
+        self.n_sloped = x.shape[1]
 
     def nearest(self, q: Floats, k: int) -> Nearest:
         order = float(q[0, 0])
@@ -46,6 +47,8 @@ class SlowBackend:
         *,
         indexed_rows: int | None = None,
         base: Resident | None = None,
+        row_weights: Floats | None = None,
+        n_sloped: int | None = None,
     ) -> Resident:
         rows: Resident = SlowResident(x, y)
         return rows

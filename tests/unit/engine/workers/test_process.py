@@ -88,51 +88,50 @@ def held_datasets(pid: int) -> int:
     return maps.read_text().count("memfd:nearfit-dataset")
 
 
-def test_predictions_are_the_same_as_in_this_process() -> None:
+def test_predictions_are_the_same_as_in_this_process(worker: ProcessWorker) -> None:
     inline = make_dataset(X + 1, Y)
     longer = STORED.appended(X[:50] + 0.5, Y[:50])
 
     async def scenario() -> None:
-        async with working() as worker:
-            for dataset in (STORED, inline, longer, inline, STORED):
-                asked = task(0.0, 0.01, 0.02, dataset=dataset)
-                got = (await worker.predict(asked, in_time())).prediction
-                expected = predict_here(asked, SlowBackend())
-                np.testing.assert_array_equal(got.mean, expected.mean)
-                assert got.issues[0].advice == expected.issues[0].advice
+        for dataset in (STORED, inline, longer, inline, STORED):
+            asked = task(0.0, 0.01, 0.02, dataset=dataset)
+            got = (await worker.predict(asked, in_time())).prediction
+            expected = predict_here(asked, SlowBackend())
+            np.testing.assert_array_equal(got.mean, expected.mean)
+            assert got.issues[0].advice == expected.issues[0].advice
 
     run(scenario())
 
 
-def test_errors_come_back_as_what_they_are(caplog: pytest.LogCaptureFixture) -> None:
+def test_errors_come_back_as_what_they_are(
+    worker: ProcessWorker, caplog: pytest.LogCaptureFixture
+) -> None:
     async def scenario() -> None:
-        async with working() as worker:
-            pid = worker.pid
-            with pytest.raises(InvalidInput, match="Send fewer") as refused:
-                await worker.predict(task(REFUSE), in_time())
-            assert [fault.pointer for fault in refused.value.faults] == ["/fit/n_neighbors"]
-            with (
-                caplog.at_level(logging.ERROR),
-                pytest.raises(RuntimeError, match="its traceback is in the log"),
-            ):
-                await worker.predict(task(FAIL), in_time())
-            await worker.predict(task(0.0), in_time())
-            assert worker.pid == pid
+        pid = worker.pid
+        with pytest.raises(InvalidInput, match="Send fewer") as refused:
+            await worker.predict(task(REFUSE), in_time())
+        assert [fault.pointer for fault in refused.value.faults] == ["/fit/n_neighbors"]
+        with (
+            caplog.at_level(logging.ERROR),
+            pytest.raises(RuntimeError, match="its traceback is in the log"),
+        ):
+            await worker.predict(task(FAIL), in_time())
+        await worker.predict(task(0.0), in_time())
+        assert worker.pid == pid
 
     run(scenario())
     assert "ZeroDivisionError: an error that nobody thought of" in caplog.text
 
 
-def test_a_deadline_ends_the_task_between_two_blocks() -> None:
+def test_a_deadline_ends_the_task_between_two_blocks(worker: ProcessWorker) -> None:
     async def scenario() -> None:
-        async with working() as worker:
-            pid, started = worker.pid, time.monotonic()
-            with pytest.raises(DeadlineExceeded, match="longer than its time"):
-                await worker.predict(task(*[0.05] * 1000), in_time(0.3))
-            assert time.monotonic() - started < 1.5
-            await worker.predict(task(0.0), in_time())
-            assert time.monotonic() - started < 3.0
-            assert worker.pid == pid
+        pid, started = worker.pid, time.monotonic()
+        with pytest.raises(DeadlineExceeded, match="longer than its time"):
+            await worker.predict(task(*[0.05] * 1000), in_time(0.3))
+        assert time.monotonic() - started < 1.5
+        await worker.predict(task(0.0), in_time())
+        assert time.monotonic() - started < 3.0
+        assert worker.pid == pid
 
     run(scenario())
 
@@ -203,19 +202,18 @@ def test_a_message_that_cannot_be_read_costs_the_process_and_one_request(
     assert "Traceback" in caplog.text
 
 
-def test_nobody_waits_behind_a_caller_who_has_gone() -> None:
+def test_nobody_waits_behind_a_caller_who_has_gone(worker: ProcessWorker) -> None:
     async def scenario() -> None:
-        async with working() as worker:
-            pid, started = worker.pid, time.monotonic()
-            gone = asyncio.create_task(worker.predict(task(*[0.05] * 1000), in_time()))
-            also_gone = asyncio.create_task(worker.predict(task(600.0), in_time()))
-            await asyncio.sleep(0.2)
-            gone.cancel()
-            also_gone.cancel()
-            with pytest.raises(DeadlineExceeded, match="longer than its time"):
-                await worker.predict(task(0.0), time.monotonic() - 1.0)
-            await worker.predict(task(0.0), in_time())
-            assert time.monotonic() - started < 2.0
-            assert worker.pid == pid
+        pid, started = worker.pid, time.monotonic()
+        gone = asyncio.create_task(worker.predict(task(*[0.05] * 1000), in_time()))
+        also_gone = asyncio.create_task(worker.predict(task(600.0), in_time()))
+        await asyncio.sleep(0.2)
+        gone.cancel()
+        also_gone.cancel()
+        with pytest.raises(DeadlineExceeded, match="longer than its time"):
+            await worker.predict(task(0.0), time.monotonic() - 1.0)
+        await worker.predict(task(0.0), in_time())
+        assert time.monotonic() - started < 2.0
+        assert worker.pid == pid
 
     run(scenario())

@@ -117,15 +117,14 @@ def test_it_can_be_closed_before_it_is_ready_and_before_it_is_started() -> None:
     run(scenario())
 
 
-def test_an_interrupt_from_the_terminal_does_not_end_it() -> None:
+def test_an_interrupt_from_the_terminal_does_not_end_it(worker: ProcessWorker) -> None:
     async def scenario() -> None:
-        async with working() as worker:
-            pid = worker.pid
-            assert pid is not None
-            assert os.getpgid(pid) != os.getpgid(0)
-            os.kill(pid, signal.SIGINT)
-            await worker.predict(task(0.0), in_time())
-            assert worker.pid == pid
+        pid = worker.pid
+        assert pid is not None
+        assert os.getpgid(pid) != os.getpgid(0)
+        os.kill(pid, signal.SIGINT)
+        await worker.predict(task(0.0), in_time())
+        assert worker.pid == pid
 
     run(scenario())
 

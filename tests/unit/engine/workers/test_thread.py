@@ -44,9 +44,19 @@ class SlowBackend:
         *,
         indexed_rows: int | None = None,
         base: Resident | None = None,
+        row_weights: Floats | None = None,
+        n_sloped: int | None = None,
     ) -> Resident:
         time.sleep(self._pause_s)
-        return NativeBackend().load(x, y, search, indexed_rows=indexed_rows, base=base)
+        return NativeBackend().load(
+            x,
+            y,
+            search,
+            indexed_rows=indexed_rows,
+            base=base,
+            row_weights=row_weights,
+            n_sloped=n_sloped,
+        )
 
 
 def worker(
