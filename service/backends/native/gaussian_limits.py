@@ -57,7 +57,7 @@ def _least_exponent(left_out: float, degree: int, nearest: float, offset: float)
     while True:
         radius = math.sqrt(nearest * nearest + 2.0 * exponent)
         needed = least + 2.0 * degree * math.log(1.0 + radius + offset)
-        if needed <= exponent:
+        if not needed > exponent:  # NaN, as of a distance of infinite bandwidths, ends it too
             return min(exponent, -LEAST_EXPONENT)
         exponent = needed + 0.01  # slightly more, so that the next radius is large enough
 

@@ -97,6 +97,18 @@ def test_wide_bandwidths_take_all_rows() -> None:
 
 
 @pytest.mark.parametrize("search", Search)
+@pytest.mark.parametrize("degree", [0, 1])
+def test_a_query_further_away_than_can_be_squared_has_all_rows_at_one_distance(
+    search: Search, degree: int
+) -> None:
+    y = np.array([[1.0], [2.0], [4.0]])
+    rows = BACKEND.load(np.arange(3.0)[:, None], y, search)
+    got = gaussian(rows, np.array([[1e100]]), np.array([1e-60]), degree)
+    assert_allclose(got.gram[0, 0, 0], 3.0)
+    assert_allclose(got.rhs[0, 0], [7.0])
+
+
+@pytest.mark.parametrize("search", Search)
 @pytest.mark.parametrize("degree", [0, 1, 2])
 def test_a_query_has_the_same_sums_in_any_block(search: Search, degree: int) -> None:
     rng = np.random.default_rng(3)
