@@ -6,12 +6,26 @@ ARG PYTHON_VERSION=3.11
 
 # --- What all stages share ------------------------------------------------------------------------
 FROM python:${PYTHON_VERSION}-slim-bookworm AS base
-# Compiled code is found again only under the paths that it was compiled for.
+# Compiled code is found again only under the paths that it was compiled for. Matplotlib keeps its
+# list of fonts.
 ENV PATH=/opt/nearfit/bin:$PATH \
     NEARFIT_CACHE_DIR=/var/cache/nearfit \
     NUMBA_CACHE_DIR=/var/cache/nearfit/numba \
+    MPLCONFIGDIR=/var/cache/nearfit/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
+
+# --- The guide ------------------------------------------------------------------------------------
+FROM base AS build-docs
+ENV PIP_CACHE_DIR=/var/cache/pip
+WORKDIR /src
+COPY constraints.txt mkdocs.yml CHANGELOG.md ./
+COPY openapi ./openapi
+COPY docs ./docs
+RUN --mount=type=cache,target=/var/cache/pip \
+    python -m pip install --quiet --disable-pip-version-check \
+    --constraint constraints.txt latex2mathml mkdocs-material
+RUN NO_MKDOCS_2_WARNING=1 python -m mkdocs build --quiet
 
 # --- Installation, with a compiler ----------------------------------------------------------------
 FROM base AS build
@@ -22,6 +36,7 @@ RUN apt-get update \
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY service ./service
+COPY --from=build-docs /src/service/guide /src/service/guide
 RUN python -m venv /opt/nearfit
 
 FROM build AS build-api

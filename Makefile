@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 COMPILABLE := $(VENV)/.compilable
 PEERS := $(VENV)/.peers
+GUIDE := service/guide/index.html
 
-.PHONY: help install serve demo test lint unit bench bench-quick openapi pictures clean
+.PHONY: help install serve demo test lint unit bench bench-quick openapi pictures docs clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -19,7 +20,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		|| { echo "nearfit needs Python 3.11 or later: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[keops,dev]'
+		--constraint constraints.txt --editable '.[keops,dev,docs]'
 	@touch $@
 
 # Numba looks at the file of a compiled function only, not at those it calls in other files.
@@ -27,7 +28,7 @@ $(COMPILABLE): $(INSTALLED) $(wildcard service/backends/native/*.py service/api/
 	@find service -name '*.nb[ic]' -delete
 	@touch $@
 
-serve: $(COMPILABLE) ## Start the service with the sample dataset
+serve: $(COMPILABLE) $(GUIDE) ## Start the service with the sample dataset
 	$(BIN)/nearfit serve
 
 demo: $(COMPILABLE) ## Predict on real data over HTTP, and stop
@@ -46,7 +47,7 @@ unit: $(COMPILABLE) ## The tests alone
 
 $(PEERS): $(INSTALLED) pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[keops,dev,bench]'
+		--constraint constraints.txt --editable '.[keops,dev,docs,bench]'
 	@touch $@
 
 bench: $(PEERS) $(COMPILABLE) ## Measure everything, and write docs/benchmarks.md anew
@@ -59,7 +60,12 @@ openapi: $(INSTALLED) ## Write openapi/openapi.json anew
 	$(BIN)/python -m service.api.export_openapi
 
 pictures: $(INSTALLED) ## Draw the pictures of docs/ anew
-	$(BIN)/python docs/pictures/methods.py
+	$(BIN)/python docs/pictures/draw.py
+
+docs: $(GUIDE) ## Build the guide, which the service has at /guide
+
+$(GUIDE): $(INSTALLED) mkdocs.yml CHANGELOG.md openapi/openapi.json $(shell find docs -type f)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
 
 clean: ## Remove what the commands made
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) service/guide .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

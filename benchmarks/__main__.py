@@ -27,6 +27,7 @@ SCRIPTS = (
     "local_kriging",
     "serving",
     "wire",
+    "uploads",
     "growth",
     "batching",
     "gpu",

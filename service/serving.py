@@ -74,8 +74,9 @@ class Server(uvicorn.Server):
         """Serve until a signal comes; return the exit code: 0 ended cleanly, 1 did not start."""
         url = address(listener)
         log.info("nearfit answers at %s", url)
-        log.info("  explore and try it:  %s/docs", url)
-        log.info("  health:              %s/readyz", url)
+        log.info("  see fits:     %s/explore", url)
+        log.info("  try the API:  %s/docs", url)
+        log.info("  health:       %s/readyz", url)
         log.info("  end it with Ctrl-C")
         self.run(sockets=[listener])
         if not self.started:

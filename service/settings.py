@@ -79,15 +79,11 @@ def prepare_process(cache_dir: Path) -> None:
 def keep_compiled_code(cache_dir: Path) -> None:
     """Choose where compiled code is kept, before the engine, and with it Numba, is imported.
 
-    That is beside the sources, where a wheel or a clone belongs to who runs it. Where that folder
-    may not be written, such as in a container, it is `cache_dir`. Where neither may, code is
-    compiled at every start, into a folder that lasts as long as the process. NUMBA_CACHE_DIR, where
-    it is set, decides instead.
+    Where it can be kept nowhere, code is compiled at every start, into a folder that lasts as long
+    as the process.
     """
-    if "NUMBA_CACHE_DIR" in os.environ or _is_writable(PACKAGE / "backends" / "native"):
-        return
-    kept = cache_dir / "numba"
-    if not _is_writable(kept):
+    kept = compiled_code_folder(cache_dir)
+    if kept is None:
         _temporary.append(TemporaryDirectory(prefix="nearfit-"))
         kept = Path(_temporary[-1].name)
         log.warning(
@@ -96,10 +92,26 @@ def keep_compiled_code(cache_dir: Path) -> None:
             PACKAGE,
             cache_dir,
         )
-    os.environ["NUMBA_CACHE_DIR"] = str(kept)
+    if kept != PACKAGE:
+        os.environ["NUMBA_CACHE_DIR"] = str(kept)
 
 
-def _is_writable(folder: Path) -> bool:
+def compiled_code_folder(cache_dir: Path) -> Path | None:
+    """Return where compiled code is kept from one start to the next; None for nowhere.
+
+    That is beside the sources, where a wheel or a clone belongs to who runs it; the answer is then
+    `PACKAGE`. Where that folder may not be written, such as in a container, it is in `cache_dir`.
+    NUMBA_CACHE_DIR, where it is set, decides instead.
+    """
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(named)
+    if is_writable(PACKAGE / "backends" / "native"):
+        return PACKAGE
+    kept = cache_dir / "numba"
+    return kept if is_writable(kept) else None
+
+
+def is_writable(folder: Path) -> bool:
     """Return whether files can be made in the folder; makes it where it is not there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

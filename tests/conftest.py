@@ -2,9 +2,13 @@
 
 import asyncio
 import gc
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -56,6 +60,22 @@ def client(backend: str) -> Iterator[httpx.Client]:
     """A client of a service that runs on the backend."""
     with live_client(backend=backend) as client:
         yield client
+
+
+@pytest.fixture(scope="session")
+def built_guide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the guide, built as `make docs` does, which a warning ends with an error."""
+    folder = tmp_path_factory.mktemp("guide")
+    run = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)],
+        cwd=Path(__file__).parents[1],
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -9,16 +9,45 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service import __version__
-from service.api import datasets, docs_page, health, optimization, predictions, scoring, tuning
+from service.api import (
+    datasets,
+    docs_page,
+    explorer,
+    guide,
+    health,
+    optimization,
+    plots,
+    predictions,
+    rows,
+    scoring,
+    tuning,
+)
 from service.api.envelope import Envelope
 from service.api.errors import UnexpectedErrors, install_error_handlers
+from service.api.inference import routes as inference
 from service.api.limits import BodyLimit
 from service.api.openapi import TITLE, cached_openapi
+from service.api.progress import Uploads
 from service.api.state import State, Summaries
 from service.engine.engine import Engine
+from service.engine.workers.priority import yield_to_the_event_loop
+from service.plots.studio import Studio
 
 # In the order in which a path is looked for.
-MODULES: Final = (predictions, datasets, optimization, scoring, tuning, health, docs_page)
+MODULES: Final = (
+    predictions,
+    datasets,
+    rows,
+    plots,
+    optimization,
+    scoring,
+    tuning,
+    inference,
+    health,
+    docs_page,
+    explorer,
+    guide,
+)
 
 
 class HeadAsGet:
@@ -47,11 +76,17 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[State]:
-        engine = open_engine()
+        engine, studio = open_engine(), Studio(yield_to_the_event_loop)
         try:
             await engine.start()
-            yield {"engine": engine, "summaries": Summaries()}
+            yield {
+                "engine": engine,
+                "summaries": Summaries(),
+                "uploads": Uploads(),
+                "studio": studio,
+            }
         finally:
+            studio.close()
             await engine.close()
 
     app = FastAPI(

@@ -35,6 +35,8 @@ MOST_GROWTH: Final = 8
 # A matrix stays in the body if so much of the body is numbers; else it would hold the rest too.
 DENSE: Final = 0.9
 
+FILE_MARK: Final = b"ARROW1\0\0"  # eight bytes, so that what follows stays aligned
+
 # What Arrow raises for a stream that is not one; some of them only where it is cut short.
 NOT_ARROW: Final = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, struct.error)
 
@@ -48,7 +50,9 @@ class ArrowBody:
         widths: The numbers in a cell of each column that is a matrix, by its name.
     """
 
-    def __init__(self, body: bytearray, schema: pa.Schema, batches: list[pa.RecordBatch]) -> None:
+    def __init__(
+        self, body: bytearray | memoryview, schema: pa.Schema, batches: list[pa.RecordBatch]
+    ) -> None:
         """Keep what was read; see `read_arrow`."""
         self.metadata: bytes = (schema.metadata or {}).get(METADATA_KEY, b"{}")
         self.names = tuple(schema.names)
@@ -62,35 +66,8 @@ class ArrowBody:
         self._is_dense = self._table.nbytes >= DENSE * len(body)
 
     def fields(self, array_pointers: frozenset[str], **arrays: Any) -> dict[str, Any]:
-        """Return the JSON in the metadata, with these arrays among its members.
-
-        Args:
-            array_pointers: Where arrays may stand in the JSON itself; see `parse_document`.
-            arrays: By the name of the member.
-
-        Raises:
-            MalformedBody: It is not JSON.
-            InvalidInput: It is no object, or has a member of that name already.
-        """
-        try:
-            document = parse_document(self.metadata, array_pointers=array_pointers)
-        except MalformedBody as error:
-            raise MalformedBody(
-                f"In the metadata of the schema, under 'nearfit': {error.detail}"
-            ) from None
-        if not isinstance(document, dict):
-            raise InvalidInput.at(
-                "",
-                f"In the metadata of the schema, 'nearfit' is {shown(document)}; it must be a JSON "
-                "object.",
-            )
-        for name in arrays:
-            if name in document:
-                raise InvalidInput.at(
-                    pointer_to(name),
-                    f"{name} stands in the metadata and in a column; leave it out of the metadata.",
-                )
-        return document | arrays
+        """Return the JSON in the metadata, with these arrays; see `fields_of`."""
+        return fields_of(self.metadata, array_pointers, **arrays)
 
     def only_matrices(self, *names: str) -> None:
         """Check that the columns have these names, where one of them is a matrix.
@@ -142,7 +119,7 @@ class ArrowBody:
         """
         column = self._table.column(name)
         if is_text(column.type):
-            return self.columns().targets((name,))
+            return self.columns().rows((), (name,)).targets
         return self.array(name)
 
     def _view(self, numbers: pa.Array) -> Floats | None:
@@ -160,8 +137,66 @@ class ArrowBody:
         return view if view.flags.aligned else None
 
 
+def fields_of(metadata: bytes, array_pointers: frozenset[str], **arrays: Any) -> dict[str, Any]:
+    """Return the JSON in the metadata of a schema, with these arrays among its members.
+
+    Args:
+        metadata: The JSON under `nearfit`.
+        array_pointers: Where arrays may stand in the JSON itself; see `parse_document`.
+        arrays: By the name of the member.
+
+    Raises:
+        MalformedBody: It is not JSON.
+        InvalidInput: It is no object, or has a member of that name already.
+    """
+    try:
+        document = parse_document(metadata, array_pointers=array_pointers)
+    except MalformedBody as error:
+        raise MalformedBody(
+            f"In the metadata of the schema, under 'nearfit': {error.detail}"
+        ) from None
+    if not isinstance(document, dict):
+        raise InvalidInput.at(
+            "",
+            f"In the metadata of the schema, 'nearfit' is {shown(document)}; it must be a JSON "
+            "object.",
+        )
+    for name in arrays:
+        if name in document:
+            raise InvalidInput.at(
+                pointer_to(name),
+                f"{name} stands in the metadata and in a column; leave it out of the metadata.",
+            )
+    return document | arrays
+
+
+def read_arrow_file(
+    body: bytearray | memoryview,
+    limits: Limits,
+    targets: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] = (),
+) -> ArrowBody:
+    """Return the columns of an Arrow IPC file: a stream between two marks, before its footer.
+
+    Args and errors are those of `read_arrow`.
+    """
+    if bytes(body[: len(FILE_MARK)]) != FILE_MARK:
+        raise MalformedBody(
+            "The body is not an Arrow IPC file: it does not begin with ARROW1, at byte 0. Write it "
+            "with pyarrow.ipc.new_file, or send a stream as application/vnd.apache.arrow.stream."
+        )
+    if bytes(body[-len(FILE_MARK) + 2 :]) != FILE_MARK[:-2]:
+        raise MalformedBody(
+            f"The Arrow IPC file is cut short: it does not end with ARROW1, at byte {len(body):,}."
+        )
+    return read_arrow(memoryview(body)[len(FILE_MARK) :], limits, targets, columns)
+
+
 def read_arrow(
-    body: bytearray, limits: Limits, targets: tuple[str, ...] | None = None
+    body: bytearray | memoryview,
+    limits: Limits,
+    targets: tuple[str, ...] | None = None,
+    columns: tuple[str, ...] = (),
 ) -> ArrowBody:
     """Return the columns of an Arrow IPC stream.
 
@@ -170,6 +205,7 @@ def read_arrow(
         limits: How many columns are read at most, and to how many bytes buffers may decompress.
         targets: The columns that are targets, where they are no matrix: they may be texts. `()`
             for the last one; None where there is none, as among queries.
+        columns: Those that are looked at, beside the targets; none for all.
 
     Raises:
         MalformedBody: It is no such stream, or cut short.
@@ -185,7 +221,7 @@ def read_arrow(
             raise MalformedBody("The body is not an Arrow IPC stream: it begins with no schema.")
         schema = pa.ipc.read_schema(first)
         chosen = _targets_in(schema, targets)
-        _check_schema(schema, limits, chosen)
+        _check_schema(schema, limits, chosen, frozenset(columns))
         largest = min(limits.max_body_bytes, MOST_GROWTH * len(body))
         batches = list(_batches(body, messages, schema, largest))
         if not any(batch.num_rows for batch in batches):
@@ -217,7 +253,9 @@ def _targets_in(schema: pa.Schema, targets: tuple[str, ...] | None) -> frozenset
     return frozenset(targets or schema.names[-1:])
 
 
-def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) -> None:
+def _check_schema(
+    schema: pa.Schema, limits: Limits, targets: frozenset[str], columns: frozenset[str]
+) -> None:
     most = limits.max_features + limits.max_targets
     if len(schema) > most:
         raise InvalidInput.at(
@@ -236,30 +274,36 @@ def _check_schema(schema: pa.Schema, limits: Limits, targets: frozenset[str]) ->
                 pointer, f"The name {shown(field.name)} stands twice; names must differ."
             )
         seen.add(field.name)
-        kind = field.type
-        if pa.types.is_fixed_size_list(kind):
-            if not 1 <= kind.list_size <= limits.max_features:
-                raise InvalidInput.at(
-                    pointer,
-                    f"The lists of {shown(field.name)} have {kind.list_size:,} numbers; they must "
-                    f"have 1 to {limits.max_features:,} (max_features in /limits).",
-                )
-            kind = kind.value_type
-        if is_text(field.type) and not has_matrices:
+        if columns and field.name not in columns | targets and not has_matrices:
             continue
-        if field.name in targets and is_text(field.type):
-            continue
-        if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
-            texts = ", or string for the levels of a category or the classes of a target"
+        _check_type(field, limits, has_matrices, field.name in targets)
+
+
+def _check_type(field: pa.Field, limits: Limits, has_matrices: bool, is_target: bool) -> None:
+    """Check that a column is of numbers, of lists of them, or of texts where these may stand."""
+    pointer = pointer_to(field.name)
+    kind = field.type
+    if pa.types.is_fixed_size_list(kind):
+        if not 1 <= kind.list_size <= limits.max_features:
             raise InvalidInput.at(
                 pointer,
-                f"The column {shown(field.name)} has the type {shown(str(field.type))}; send "
-                f"float64, or another type of numbers, or fixed_size_list of one{texts}.",
+                f"The lists of {shown(field.name)} have {kind.list_size:,} numbers; they must "
+                f"have 1 to {limits.max_features:,} (max_features in /limits).",
             )
+        kind = kind.value_type
+    if is_text(field.type) and (is_target or not has_matrices):
+        return
+    if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        texts = ", or string for the levels of a category or the classes of a target"
+        raise InvalidInput.at(
+            pointer,
+            f"The column {shown(field.name)} has the type {shown(str(field.type))}; send "
+            f"float64, or another type of numbers, or fixed_size_list of one{texts}.",
+        )
 
 
 def _batches(
-    body: bytearray, messages: Iterator[Any], schema: pa.Schema, largest: int
+    body: bytearray | memoryview, messages: Iterator[Any], schema: pa.Schema, largest: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield the record batches, each valid; all decompressed they have at most `largest` bytes."""
     decompressed = 0

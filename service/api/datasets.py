@@ -1,22 +1,28 @@
 """/datasets: upload, list, describe, append, delete."""
 
-from functools import partial
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from service.api.bodies import BODY_HEADERS, rows_body, upload_body
 from service.api.documentation import (
     BODY_ERRORS,
     documented,
+    header_parameter,
     no_content,
-    rows_body,
     success,
-    upload_body,
 )
-from service.api.examples import APPENDED_ROWS, DATASET_ANSWER, PAGE_ANSWER, UPLOADS
-from service.api.media import Format, content_type, read_body
+from service.api.examples import (
+    APPEND_ANSWER,
+    APPENDED_ROWS,
+    DATASET_ANSWER,
+    PAGE_ANSWER,
+    UPLOAD_ANSWER,
+    UPLOADS,
+)
+from service.api.media import Format, content_type, read_parts
 from service.api.schemas.datasets import (
     DatasetDescription,
     DatasetPage,
@@ -25,8 +31,16 @@ from service.api.schemas.datasets import (
     RowsUpload,
     UploadQuery,
 )
-from service.api.state import answer_format, asked, check_no_query, engine_of, summaries_of
-from service.api.uploads import read_rows, read_upload
+from service.api.schemas.files import TextQuery
+from service.api.state import (
+    answer_format,
+    asked,
+    check_no_query,
+    engine_of,
+    summaries_of,
+    uploads_of,
+)
+from service.api.uploads import rows_reader, upload_reader
 from service.api.writing import write_answer
 from service.domain.dataset import Dataset
 from service.domain.errors import (
@@ -38,7 +52,17 @@ from service.domain.errors import (
 
 router = APIRouter(tags=["datasets"])
 
-ROW_FORMATS: Final = (Format.JSON, Format.ARROW, Format.CSV, Format.FORM)
+ROW_FORMATS: Final = (
+    Format.JSON,
+    Format.CSV,
+    Format.PARQUET,
+    Format.ARROW,
+    Format.ARROW_FILE,
+    Format.NDJSON,
+    Format.NPZ,
+    Format.FORM,
+    Format.BYTES,
+)
 
 DatasetId = Annotated[
     str,
@@ -48,6 +72,12 @@ DatasetId = Annotated[
     ),
 ]
 
+IF_NONE_MATCH: Final = header_parameter(
+    "If-None-Match",
+    "The ETag of a version that the client has, in quotes: while it is the newest, the answer is "
+    "304, without a body.",
+)
+
 
 @router.post(
     "/datasets",
@@ -56,7 +86,13 @@ DatasetId = Annotated[
     status_code=201,
     response_class=Response,
     responses={
-        **success(201, DatasetDescription, "It is new.", headers=("Location", "ETag")),
+        **success(
+            201,
+            DatasetDescription,
+            "It is new.",
+            example=UPLOAD_ANSWER,
+            headers=("Location", "ETag"),
+        ),
         **success(
             200,
             DatasetDescription,
@@ -66,7 +102,10 @@ DatasetId = Annotated[
         ),
         **documented(*BODY_ERRORS, NotAcceptable, StoreFull),
     },
-    openapi_extra=upload_body(DatasetUpload, UPLOADS),
+    openapi_extra={
+        **upload_body(DatasetUpload, UPLOADS),
+        "parameters": BODY_HEADERS,
+    },
 )
 async def create_dataset(request: Request, query: Annotated[UploadQuery, Query()]) -> Response:
     """Keep rows for later predictions.
@@ -80,12 +119,17 @@ async def create_dataset(request: Request, query: Annotated[UploadQuery, Query()
     answer_format(request, Format.JSON)
     kind = content_type(request, *ROW_FORMATS)
     engine = engine_of(request)
-    dataset, delimiter = await read_body(
-        request, engine, partial(read_upload, kind=kind, query=query, limits=engine.limits)
-    )
-    stored, is_new = await engine.upload(dataset)
+    watched = uploads_of(request).begin(request)
+    try:
+        reader = upload_reader(kind, query, engine.limits)
+        dataset, source = await read_parts(request, engine, reader, watched)
+        stored, is_new = await engine.upload(dataset)
+    except BaseException as error:
+        watched.failed(error)
+        raise
+    watched.done(stored.id, stored.n_rows)
     summary = await summaries_of(request).of(stored, engine)
-    description = DatasetDescription.described(stored, summary, delimiter)
+    description = DatasetDescription.described(stored, summary, source)
     path = f"{request.scope.get('root_path', '')}/datasets/{stored.id}"
     return await write_answer(
         engine,
@@ -135,6 +179,7 @@ async def list_datasets(request: Request, query: Annotated[PageQuery, Query()]) 
         304: {"description": "It is still the version that If-None-Match names."},
         **documented(DatasetNotFound, NotAcceptable, InvalidInput),
     },
+    openapi_extra={"parameters": [IF_NONE_MATCH]},
 )
 async def get_dataset(dataset_id: DatasetId, request: Request) -> Response:
     """Return what the dataset is and what its columns hold.
@@ -158,26 +203,43 @@ async def get_dataset(dataset_id: DatasetId, request: Request) -> Response:
     summary="Append rows",
     response_class=Response,
     responses={
-        **success(200, DatasetDescription, "The new version.", headers=("ETag",)),
+        **success(
+            200,
+            DatasetDescription,
+            "The new version.",
+            example=APPEND_ANSWER,
+            headers=("ETag",),
+        ),
         **documented(*BODY_ERRORS, DatasetNotFound, NotAcceptable, StoreFull),
     },
-    openapi_extra=rows_body(RowsUpload, APPENDED_ROWS),
+    openapi_extra={
+        **rows_body(RowsUpload, APPENDED_ROWS),
+        "parameters": BODY_HEADERS,
+    },
 )
-async def append_rows(dataset_id: DatasetId, request: Request) -> Response:
+async def append_rows(
+    dataset_id: DatasetId, request: Request, query: Annotated[TextQuery, Query()]
+) -> Response:
     """Add rows after those there are; the next prediction looks at them.
 
     In a CSV file or an Arrow table the columns have the names of the dataset's features and
     targets, and of its weights if it has some, in any order.
     """
-    engine = asked(request)
+    answer_format(request, Format.JSON)
+    engine = engine_of(request)
     kind = content_type(request, *ROW_FORMATS)
     dataset = engine.describe(dataset_id)
-    x, y, row_weights, delimiter = await read_body(
-        request, engine, partial(read_rows, kind=kind, dataset=dataset, limits=engine.limits)
-    )
-    appended = await engine.append(dataset_id, x, y, row_weights)
+    watched = uploads_of(request).begin(request)
+    try:
+        reader = rows_reader(kind, query, dataset, engine.limits)
+        x, y, row_weights, source = await read_parts(request, engine, reader, watched)
+        appended = await engine.append(dataset_id, x, y, row_weights)
+    except BaseException as error:
+        watched.failed(error)
+        raise
+    watched.done(dataset_id, len(x))
     summary = await summaries_of(request).of(appended, engine)
-    description = DatasetDescription.described(appended, summary, delimiter)
+    description = DatasetDescription.described(appended, summary, source)
     return await write_answer(engine, description.document(), headers={"ETag": etag(appended)})
 
 

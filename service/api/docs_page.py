@@ -19,10 +19,10 @@ ASSETS: Final = {
     "swagger-ui.css": "text/css",
 }
 
-# Swagger UI styles its elements in place, and carries its icons as data.
+# Swagger UI styles its elements in place, carries its icons as data, and shows pictures as blobs.
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; "
-    "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
+    "img-src 'self' data: blob:; font-src 'self' data:; connect-src 'self'; base-uri 'none'; "
     "form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -31,6 +31,15 @@ FAVICON: Final = (
     "%3Cpath d='M1 12C4 12 5 4 8 4s4 6 7 6' fill='none' stroke='%230a6' stroke-width='2'/%3E"
     "%3Ccircle cx='8' cy='4' r='2' fill='%23e63'/%3E%3C/svg%3E"
 )
+
+# There is one server to choose from; without keys to ask for, its box is left out. Fields of a form
+# that are empty mean what fields that are missing do, so there is nothing to choose about them.
+STYLE: Final = """
+  body { margin: 0; }
+  .swagger-ui .info { margin: 2rem 0 1rem; }
+  .swagger-ui .scheme-container:not(:has(.auth-wrapper)) { display: none; }
+  .swagger-ui .parameter__empty_value_toggle { display: none; }
+"""
 
 # All addresses are relative, so that the page works behind a proxy that adds a prefix.
 PAGE: Final = f"""\
@@ -42,6 +51,7 @@ PAGE: Final = f"""\
   <title>nearfit: API</title>
   <link rel="icon" href="{FAVICON}">
   <link rel="stylesheet" href="docs/swagger-ui.css">
+  <style>{STYLE}</style>
 </head>
 <body>
   <div id="swagger-ui"></div>
@@ -54,11 +64,12 @@ PAGE: Final = f"""\
 
 START: Final = """\
 window.ui = SwaggerUIBundle({
-  url: "openapi.json",
+  url: new URL("openapi.json", document.baseURI).href, // else relative links get lost
   dom_id: "#swagger-ui",
   deepLinking: true,
   tryItOutEnabled: true,
   displayRequestDuration: true,
+  showCommonExtensions: true, // the bounds of parameters
   defaultModelsExpandDepth: 0,
   persistAuthorization: true,
   validatorUrl: null, // else the page would ask a server on the internet

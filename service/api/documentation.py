@@ -9,8 +9,9 @@ from typing import Any, Final, TypeAlias
 
 from pydantic import BaseModel
 
-from service.api.errors import PROBLEM_MEDIA_TYPE, STATUS_CODES, problem_title, problem_type
+from service.api.errors import PROBLEM_MEDIA_TYPE, STATUS_CODES, problem_title
 from service.api.media import JSON, Format
+from service.api.problem_examples import problem_example
 from service.api.schemas.service import ProblemDetails
 from service.domain.errors import (
     BodyTooLarge,
@@ -35,6 +36,17 @@ HEADERS: Final[Mapping[str, str]] = {
     "ETag": "The digest of the content, in quotes.",
     "Link": 'The address of the next page, with rel="next".',
     "Retry-After": "Seconds after which to try again.",
+}
+
+FILE_DESCRIPTIONS: Final[Mapping[Format, str]] = {
+    Format.CSV: "A CSV file: a line of names, then a line a row.",
+    Format.NDJSON: "NDJSON: an object a line, whose members are the cells of a row, by name.",
+    Format.PARQUET: "A Parquet file with a column each, by name.",
+    Format.ARROW: "An Arrow IPC stream with a column each, by name.",
+    Format.ARROW_FILE: "An Arrow IPC file (.arrow, .feather), as the stream.",
+    Format.NPZ: "NumPy's npz, without pickles: the matrices x and y, with their names in "
+    "feature_names and target_names; or an array a column, by name.",
+    Format.BYTES: "Any of these files, told by its first bytes; gzip and zstd too.",
 }
 
 BODY_ERRORS: Final = (
@@ -69,6 +81,7 @@ def success(
     *,
     example: Any = None,
     arrow: str = "",
+    files: tuple[Format, ...] = (),
     headers: tuple[str, ...] = (),
 ) -> Responses:
     """Document the answer of a request that succeeds.
@@ -79,6 +92,7 @@ def success(
         description: What the answer means.
         example: Of the JSON.
         arrow: What is in which column, where the answer may be an Arrow stream.
+        files: Formats of further files with the same, a column each.
         headers: Those that matter.
     """
     content: dict[str, Any] = {"schema": reference(model)}
@@ -86,10 +100,28 @@ def success(
         content["example"] = example
     response: dict[str, Any] = {"description": description, "content": {JSON: content}}
     if arrow:
-        response["content"][Format.ARROW.value] = _arrow_content(arrow)
+        response["content"][Format.ARROW.value] = arrow_content(arrow)
+    for kind in files:
+        response["content"][kind.value] = file_content(kind)
     if headers:
         response["headers"] = _header_documents(headers)
     return {status: response}
+
+
+def header_parameter(name: str, description: str, **schema: Any) -> dict[str, Any]:
+    """Document a request header that the endpoint reads by hand.
+
+    Args:
+        name: Of the header.
+        description: What it does.
+        schema: What values it has, beside being a text.
+    """
+    return {
+        "name": name,
+        "in": "header",
+        "description": description,
+        "schema": {"type": "string", **schema},
+    }
 
 
 def no_content(description: str) -> Responses:
@@ -100,6 +132,7 @@ def no_content(description: str) -> Responses:
 def documented(*errors: type[NearfitError]) -> Responses:
     """Document the errors that an operation can end with, one response a status."""
     responses: Responses = {}
+    has_body = MalformedBody in errors
     for error in errors:
         status = int(STATUS_CODES[error])
         condition = error.__name__
@@ -115,14 +148,8 @@ def documented(*errors: type[NearfitError]) -> Responses:
         )
         response["description"] = f"{response['description']} {sentence}".strip()
         response["content"][PROBLEM_MEDIA_TYPE]["examples"][condition] = {
-            "value": {
-                "type": problem_type(condition),
-                "title": problem_title(condition),
-                "status": status,
-                "detail": sentence,
-                "instance": "/…",
-                "request_id": "0f5b4a5d9d0b4c6f8e0e3b1a2c3d4e5f",
-            }
+            "summary": problem_title(condition),
+            "value": problem_example(error, has_body=has_body),
         }
         if status == 503:
             response["headers"] = _header_documents(("Retry-After",))
@@ -135,104 +162,16 @@ def json_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, 
     return {"requestBody": {"required": True, "content": content}}
 
 
-def prediction_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Document a body that is JSON or an Arrow stream; the examples are of the JSON."""
-    content = {
-        Format.JSON.value: {"schema": reference(model), "examples": examples},
-        Format.ARROW.value: _arrow_content(
-            "The queries as one column `queries` of type fixed_size_list, or as one column a "
-            "feature, by name. All else is the JSON, in the metadata of the schema, under the key "
-            "`nearfit`."
-        ),
-    }
-    return {"requestBody": {"required": True, "content": content}}
+def file_content(kind: Format, description: str = "") -> dict[str, Any]:
+    """Document a file of rows."""
+    text = f"{FILE_DESCRIPTIONS[kind]} {description}".strip()
+    is_binary = kind not in (Format.CSV, Format.NDJSON)
+    schema = {"type": "string", "description": text} | ({"format": "binary"} if is_binary else {})
+    return {"schema": schema}
 
 
-def upload_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Document a body that is JSON, an Arrow stream, a CSV file or a form with one.
-
-    Args:
-        model: The schema of the JSON.
-        examples: By media type.
-    """
-    fields = {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "A CSV file; its first line names the columns.",
-        },
-        # Swagger UI fills in the defaults, and would fill in "string" without them.
-        "name": {"type": "string", "default": "", "description": "A label for people."},
-        "target": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "The column to predict, or several. Default: the last column.",
-        },
-        "task": {
-            "type": "string",
-            "enum": ["", "regression", "classification"],
-            "default": "",
-            "description": "Whether the target is numbers or classes. Default: by what it is.",
-        },
-        "categorical": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "Features that are categories without an order, beside those of texts.",
-        },
-        "ordered": {
-            "type": "array",
-            "items": {"type": "string"},
-            "default": [],
-            "description": "Features whose levels have an order, as `size:small|medium|large`.",
-        },
-    }
-    arrow = (
-        "The rows as columns `x` and `y`, of which `x`, or both, are of type fixed_size_list; then "
-        "the names are JSON in the metadata of the schema, under the key `nearfit`. Or one column "
-        "a feature and target, by name."
-    )
-    return _file_body(model, fields, arrow, examples)
-
-
-def rows_body(model: type[BaseModel], examples: Mapping[str, Any]) -> dict[str, Any]:
-    """Document a body that has rows for a known dataset; `examples` is by media type."""
-    fields = {
-        "file": {
-            "type": "string",
-            "format": "binary",
-            "description": "A CSV file with the columns of the dataset, in any order.",
-        }
-    }
-    arrow = (
-        "The rows as columns `x` and `y`, of which `x`, or both, are of type fixed_size_list. Or "
-        "the columns of the dataset by their names, in any order."
-    )
-    return _file_body(model, fields, arrow, examples)
-
-
-def _file_body(
-    model: type[BaseModel], fields: dict[str, Any], arrow: str, examples: Mapping[str, Any]
-) -> dict[str, Any]:
-    schemas: dict[Format, Any] = {
-        Format.JSON: reference(model),
-        Format.ARROW: _arrow_content(arrow)["schema"],
-        Format.CSV: {"type": "string", "description": "Names of columns, then numbers."},
-        Format.FORM: {"type": "object", "properties": fields, "required": ["file"]},
-    }
-    content: dict[str, dict[str, Any]] = {
-        media_type.value: {"schema": schema}
-        | ({"examples": examples[media_type]} if media_type in examples else {})
-        for media_type, schema in schemas.items()
-    }
-    if "target" in fields:
-        # One part of the form for each, where Swagger UI would join them with commas.
-        content[Format.FORM]["encoding"] = {"target": {"style": "form", "explode": True}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _arrow_content(description: str) -> dict[str, Any]:
+def arrow_content(description: str) -> dict[str, Any]:
+    """Document an Arrow IPC stream."""
     text = f"An Arrow IPC stream. {description}"
     return {"schema": {"type": "string", "format": "binary", "description": text}}
 

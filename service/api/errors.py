@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.envelope import request_id_of
 from service.api.faults import query_faults, refusal
+from service.api.media import JSON
 from service.domain.errors import (
     BodyTooLarge,
     BodyTooSlow,
@@ -36,6 +37,7 @@ from service.domain.errors import (
     ServiceUnable,
     StoreFull,
     UnsupportedMediaType,
+    UploadNotFound,
     WorkerLost,
 )
 
@@ -52,6 +54,7 @@ STATUS_CODES: Final[Mapping[type[NearfitError], HTTPStatus]] = {
     NotAcceptable: HTTPStatus.NOT_ACCEPTABLE,
     DatasetNotFound: HTTPStatus.NOT_FOUND,
     JobNotFound: HTTPStatus.NOT_FOUND,
+    UploadNotFound: HTTPStatus.NOT_FOUND,
     StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -59,12 +62,25 @@ STATUS_CODES: Final[Mapping[type[NearfitError], HTTPStatus]] = {
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
+FURTHER_CONDITIONS: Final[Mapping[HTTPStatus, str]] = {
+    HTTPStatus.NOT_FOUND: "UnknownPath",
+    HTTPStatus.METHOD_NOT_ALLOWED: "MethodNotAllowed",
+    HTTPStatus.INTERNAL_SERVER_ERROR: "InternalError",
+}
+"""Those outside the tree of errors: about the address, or a fault of the service."""
+
+UNNAMED_TYPE: Final = "about:blank"
+"""Where there is nothing to say beyond the status (RFC 9457, section 4.2.1)."""
+
+TROUBLESHOOTING: Final = "/guide/troubleshooting/"
+"""The page of the guide with a paragraph for each type of problem."""
+
 DEFAULT_RETRY_AFTER_S: Final = 1
 
 
 def problem_type(condition: str) -> str:
-    """Return the stable URI of a condition such as "InvalidInput"."""
-    return f"urn:nearfit:problem:{'-'.join(_words(condition))}"
+    """Return the URI of a condition such as "InvalidInput": its paragraph in the guide."""
+    return f"{TROUBLESHOOTING}#{'-'.join(_words(condition))}"
 
 
 def problem_title(condition: str) -> str:
@@ -75,17 +91,26 @@ def problem_title(condition: str) -> str:
 def problem_response(
     scope: Scope,
     status: HTTPStatus,
-    condition: str,
+    condition: str | None,
     detail: str,
     *,
     faults: Iterable[FieldFault] = (),
     headers: Mapping[str, str] | None = None,
     **extensions: Any,
 ) -> Response:
-    """Return the problem document of one failed request."""
+    """Return the problem document of one failed request, whose condition may have no name.
+
+    Under /v2 it has the form of the Open Inference Protocol in its place.
+    """
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    if f"{path}/".startswith("/v2/"):
+        refused = orjson.dumps({"error": _encodable(detail)})
+        return Response(refused, int(status), headers, JSON)
     document: dict[str, Any] = {
-        "type": problem_type(condition),
-        "title": problem_title(condition),
+        "type": f"{scope.get('root_path', '')}{problem_type(condition)}"
+        if condition
+        else UNNAMED_TYPE,
+        "title": problem_title(condition) if condition else status.phrase,
         "status": int(status),
         "detail": _encodable(detail),
         "instance": quote(scope["path"], errors="replace"),
@@ -172,7 +197,7 @@ class UnexpectedErrors:
             response = problem_response(
                 scope,
                 HTTPStatus.INTERNAL_SERVER_ERROR,
-                "InternalError",
+                FURTHER_CONDITIONS[HTTPStatus.INTERNAL_SERVER_ERROR],
                 "The service failed in a way that it did not foresee; the request is not at "
                 f"fault. Its log has the cause under request id {request_id}.",
             )
@@ -184,16 +209,15 @@ def _framework_response(app: FastAPI, request: Request, error: HTTPException) ->
     headers = dict(error.headers or {})
     status = HTTPStatus(error.status_code)
     if status is HTTPStatus.NOT_FOUND:
-        condition = "UnknownPath"
         detail = f"There is nothing at {request.url.path}; /docs lists all operations."
     elif status is HTTPStatus.METHOD_NOT_ALLOWED:
         # The router names the methods of the first route with this path; there may be several.
         allowed = allowed_methods(app, request.url.path) or headers.get("Allow", "")
         headers = {"Allow": allowed}
-        condition = "MethodNotAllowed"
         detail = f"{request.method} is not possible at {request.url.path}; send {allowed}."
     else:
-        condition, detail = status.phrase.title().replace(" ", ""), f"{error.detail}"
+        detail = f"{error.detail}"
+    condition = FURTHER_CONDITIONS.get(status)
     return problem_response(request.scope, status, condition, detail, headers=headers)
 
 

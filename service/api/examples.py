@@ -30,6 +30,13 @@ PREDICTIONS: Final = {
         include=["std", "interval"],
         level=0.8,
     ),
+    "jackknife": _on_sample(
+        "Jackknife+ intervals, and errors for noise that changes from place to place",
+        fit={"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
+        include=["std", "interval"],
+        interval_kind="jackknife_plus",
+        noise="local",
+    ),
     "slope": _on_sample(
         "The slope of a local line, the gradient of the surface, and quantiles",
         fit={"method": "local_linear", "kernel": "tricube", "n_neighbors": 20},
@@ -60,6 +67,18 @@ PREDICTIONS: Final = {
         fit={"method": "kriging", "kernel": "gaussian", "length_scale": 5.0, "alpha": 0.25},
         timeout_s=10,
     ),
+    "ordinary_kriging": _on_sample(
+        "Kriging from the 40 nearest rows, about a mean that they tell (ordinary kriging)",
+        fit={
+            "method": "kriging",
+            "kernel": "matern52",
+            "length_scale": 10.0,
+            "alpha": 0.25,
+            "n_neighbors": 40,
+            "mean": "constant",
+        },
+        include=["std"],
+    ),
     "linear": _on_sample(
         "Linear regression by gradient descent, with the history of its loss",
         fit={"method": "linear", "solver": "gradient_descent"},
@@ -73,6 +92,43 @@ PREDICTIONS: Final = {
         "A mean in which each row reaches to its 20th nearest other row, np's adaptive_nn",
         fit={"method": "nadaraya_watson", "n_neighbors": 20, "bandwidth_at": "row"},
     ),
+    "metric": {
+        "summary": "Distances with each feature over a length of its own",
+        "value": {
+            "dataset": {"x": [[0, 0], [0, 50], [1, 0], [1, 50]], "y": [1.0, 2.0, 2.5, 4.0]},
+            "queries": [[0.5, 10]],
+            "fit": {
+                "method": "nadaraya_watson",
+                "kernel": "gaussian",
+                "bandwidth": 1.0,
+                "metric": {"scale": [0.5, 25.0]},
+            },
+        },
+    },
+    "learned": _on_sample(
+        "Distances as tuning has learned them, standardized until it has",
+        fit={"method": "local_linear", "n_neighbors": 20, "metric": "learned"},
+    ),
+    "several_targets": {
+        "summary": "Two targets at once",
+        "value": {
+            "dataset": {
+                "x": [0.0, 1.0, 2.0, 3.0],
+                "y": [[0.0, 20.0], [0.8, 17.9], [0.9, 16.4], [0.1, 15.2]],
+                "target_names": ["height", "celsius"],
+            },
+            "queries": [0.5, 1.5],
+            "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 1.0},
+        },
+    },
+    "weights": {
+        "summary": "Rows of unequal weight",
+        "value": {
+            "dataset": {"x": [0, 1, 2, 3], "y": [20.0, 17.9, 16.4, 15.2], "weights": [1, 1, 4, 1]},
+            "queries": [1.5],
+            "fit": {"method": "nadaraya_watson", "kernel": "epanechnikov", "bandwidth": 2.0},
+        },
+    },
     "classes": {
         "summary": "The probability of each class",
         "value": {
@@ -128,6 +184,18 @@ MINIMIZATIONS: Final[dict[str, Any]] = {
             "fit": {"method": "local_linear", "kernel": "gaussian", "bandwidth": 2.0},
             "rate": 0.1,
             "max_steps": 100,
+        },
+    },
+    "momentum": {
+        "summary": "With momentum, and a rate that decays",
+        "value": {
+            "dataset_id": SAMPLE,
+            "starts": [10.0, 30.0, 50.0],
+            "fit": {"method": "kriging", "length_scale": 5.0, "alpha": 0.25},
+            "rate": 0.05,
+            "momentum": 0.5,
+            "decay": "inverse",
+            "decay_rate": 0.01,
         },
     },
     "bounds": {
@@ -237,6 +305,13 @@ _JOB: Final[dict[str, Any]] = {
     "best": _SCORE,
 }
 
+BEGUN_ANSWER: Final = {
+    **_JOB,
+    "state": "running",
+    "progress": 0.002,
+    "elapsed_s": 0.01,
+    "best": None,
+}
 JOB_ANSWER: Final = {**_JOB, "scores": [_SCORE]}
 JOBS_ANSWER: Final = {"jobs": [_JOB]}
 
@@ -255,6 +330,17 @@ SCORES: Final = {
             "rows": {"x": [12.0, 22.0, 33.0], "y": [-5.0, -110.0, 20.0]},
             "interval_kind": "conformal",
             "level": 0.8,
+        },
+    },
+    "classes": {
+        "summary": "Of classes: the share that is right, and the log-loss",
+        "value": {
+            "dataset": {
+                "x": [1.2, 1.4, 1.6, 1.9, 2.1, 2.2, 2.4, 2.6],
+                "y": ["cat", "cat", "cat", "dog", "cat", "dog", "dog", "dog"],
+            },
+            "fit": {"method": "knn", "n_neighbors": 3},
+            "interval_kind": None,
         },
     },
 }
@@ -379,6 +465,35 @@ _SAMPLE_ITEM: Final[dict[str, Any]] = {
     "digest": "sha256:…",
 }
 
+UPLOAD_ANSWER: Final[dict[str, Any]] = {
+    "id": "ds-57c2645f0c38",
+    "name": "cooling",
+    "version": 1,
+    "rows": 5,
+    "features": 1,
+    "targets": 1,
+    "feature_names": ["minutes"],
+    "target_names": ["celsius"],
+    "task": "regression",
+    "dropped_rows": 0,
+    "bytes": 80,
+    "digest": "sha256:…",
+    "summary": {
+        "features": [
+            {"name": "minutes", "min": 0.0, "max": 4.0, "mean": 2.0, "standard_deviation": 1.5811}
+        ],
+        "targets": [
+            {
+                "name": "celsius",
+                "min": 14.5,
+                "max": 20.0,
+                "mean": 16.8,
+                "standard_deviation": 2.2057,
+            }
+        ],
+    },
+}
+
 DATASET_ANSWER: Final = {
     **_SAMPLE_ITEM,
     "summary": {
@@ -392,6 +507,27 @@ DATASET_ANSWER: Final = {
                 "max": 75.0,
                 "mean": -25.55,
                 "standard_deviation": 48.32,
+            }
+        ],
+    },
+}
+
+APPEND_ANSWER: Final = {
+    **_SAMPLE_ITEM,
+    "version": 2,
+    "rows": 135,
+    "bytes": 2160,
+    "summary": {
+        "features": [
+            {"name": "times", "min": 2.4, "max": 62.0, "mean": 25.71, "standard_deviation": 13.74}
+        ],
+        "targets": [
+            {
+                "name": "accel",
+                "min": -134.0,
+                "max": 75.0,
+                "mean": -25.18,
+                "standard_deviation": 48.06,
             }
         ],
     },
@@ -412,4 +548,23 @@ LIMITS_ANSWER: Final = {
     "memory_budget_bytes": 8_589_934_592,
     "memory_used_bytes": 2_128,
     "max_pending_requests": 2_000,
+}
+
+ROWS_ANSWER: Final[dict[str, Any]] = {
+    "x": [2.4, 2.6],
+    "y": [0.0, -1.3],
+    "feature_names": ["times"],
+    "target_names": ["accel"],
+    "name": "Motorcycle accidents (Silverman 1985)",
+}
+
+PROGRESS_ANSWER: Final[dict[str, Any]] = {
+    "id": "upload-1",
+    "state": "receiving",
+    "bytes_read": 67_108_864,
+    "bytes_expected": 198_304_511,
+    "rows": 346_112,
+    "elapsed_s": 0.712,
+    "dataset_id": None,
+    "detail": "",
 }

@@ -51,8 +51,12 @@ async def get_readiness(request: Request) -> Response:
     if engine.is_ready:
         ready = Readiness(status="ready", workers=dict(engine.readiness))
         return await write_answer(engine, ready.document(), status=HTTPStatus.OK)
-    waiting = NotReady("The service is starting or stopping.", retry_after_s=RETRY_AFTER_S)
-    return error_response(request.scope, waiting, workers=dict(engine.readiness))
+    return error_response(request.scope, not_ready(), workers=dict(engine.readiness))
+
+
+def not_ready() -> NotReady:
+    """Return the error of a service that is not ready."""
+    return NotReady("The service is starting or stopping.", retry_after_s=RETRY_AFTER_S)
 
 
 @router.get(

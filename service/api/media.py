@@ -2,14 +2,17 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final, TypeVar
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 from pydantic import ValidationError
 from python_multipart.multipart import parse_options_header
 from starlette.requests import Request
 
 from service.api.faults import body_refusal, shown
+from service.api.formats.coding import coding_of, inflated
+from service.api.formats.kinds import Format as Format
+from service.api.formats.kinds import as_format
 from service.api.json_numbers import parse_document
 from service.api.schemas.base import RequestModel
 from service.domain.errors import (
@@ -19,31 +22,36 @@ from service.domain.errors import (
     UnsupportedMediaType,
 )
 from service.engine.engine import Engine
+from service.engine.limits import Limits
 
 Model = TypeVar("Model", bound=RequestModel)
 Result = TypeVar("Result")
+Read = TypeVar("Read", covariant=True)
 
 JSON: Final = "application/json"
 
 # Reading a body of this length takes less time than a thread takes to begin.
 INLINE_BYTES: Final = 2**15
 
+PART_BYTES: Final = 2**22
+"""Of a body that is read as it comes."""
 
-class Format(StrEnum):
-    """The formats in which some operation reads a body."""
-
-    JSON = "application/json"
-    ARROW = "application/vnd.apache.arrow.stream"
-    CSV = "text/csv"
-    FORM = "multipart/form-data"
+NOTHING_SENT: Final = "The body is empty; send the data in it."
 
 
 @dataclass(frozen=True)
 class ContentType:
-    """The format of a body, and the boundary between the parts of a form."""
+    """The format of a body, and what the Content-Type says beside it.
+
+    Attributes:
+        format: Of the body.
+        boundary: Between the parts of a form.
+        charset: Of a text, where it is named; that of JSON is UTF-8.
+    """
 
     format: Format
     boundary: bytes = b""
+    charset: str | None = None
 
 
 def content_type(request: Request, *readable: Format) -> ContentType:
@@ -56,26 +64,20 @@ def content_type(request: Request, *readable: Format) -> ContentType:
     listed = ", ".join(readable[:-1]) + " or " * (len(readable) > 1) + readable[-1]
     if not sent:
         raise UnsupportedMediaType(f"The request has no Content-Type; send {listed}.")
-    encoding = request.headers.get("content-encoding", "identity").lower()
-    if encoding != "identity":
-        raise UnsupportedMediaType(
-            f"The body is encoded with {shown(encoding)}; send it without Content-Encoding."
-        )
+    coding_of(request.headers.get("content-encoding", ""))
     essence_bytes, options = parse_options_header(sent)
-    essence = essence_bytes.decode("latin-1")
-    if essence.startswith("application/") and essence.endswith("+json"):
-        essence = Format.JSON.value
-    if essence not in readable:
+    found = as_format(essence_bytes.decode("latin-1"))
+    if found is None or found not in readable:
         raise UnsupportedMediaType(f"The Content-Type is {shown(sent)}; {listed} is read here.")
-    found = Format(essence)
-    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
-    if charset not in {"utf-8", "utf8", "us-ascii"}:
+    sent_charset = options.get(b"charset")
+    charset = None if sent_charset is None else sent_charset.decode("latin-1").lower()
+    if found is not Format.CSV and charset not in {None, "utf-8", "utf8", "us-ascii"}:
         raise UnsupportedMediaType(
             f"The charset is {shown(charset)}; only UTF-8 is read. Save the body as UTF-8."
         )
     if found is Format.FORM and not options.get(b"boundary"):
         raise MalformedBody("The Content-Type multipart/form-data names no boundary.")
-    return ContentType(found, options.get(b"boundary", b""))
+    return ContentType(found, options.get(b"boundary", b""), charset)
 
 
 async def read_body(
@@ -86,16 +88,86 @@ async def read_body(
     The body is collected in one buffer and never copied as a whole on the event loop.
 
     Raises:
-        MalformedBody: The body is empty.
+        MalformedBody: The body is empty, or not compressed as its Content-Encoding says.
+        BodyTooLarge: It becomes too long when it is decompressed.
     """
     body = bytearray()
     async for chunk in request.stream():
         body += chunk  # grows by remapping pages, so even a large buffer does not stall
     if not body:
-        raise MalformedBody("The body is empty; send the data in it.")
+        raise MalformedBody(NOTHING_SENT)
+    coding = coding_of(request.headers.get("content-encoding", ""))
+    if coding is not None:
+        return await engine.run_aside(lambda: parse(_whole(body, coding, engine.limits)))
     if len(body) <= INLINE_BYTES:
         return parse(body)
     return await engine.run_aside(lambda: parse(body))
+
+
+def _whole(body: bytearray, coding: str, limits: Limits) -> bytearray:
+    found = bytearray()
+    for piece in inflated(body, coding, limits):
+        found += piece
+    return found
+
+
+class BodyReader(Protocol[Read]):
+    """Takes a body in parts as they come; each call may take long, and is made in a thread."""
+
+    @property
+    def rows(self) -> int:
+        """How many rows were read so far."""
+
+    def feed(self, data: bytearray | bytes) -> None:
+        """Read the next part."""
+
+    def finish(self) -> Read:
+        """Return what the whole body holds."""
+
+
+class Watch(Protocol):
+    """Is told how far a body has been read."""
+
+    def seen(self, more_bytes: int, rows: int) -> None:
+        """Note that so many bytes more have come, and so many rows are read in all."""
+
+
+async def read_parts(
+    request: Request, engine: Engine, reader: BodyReader[Result], watch: Watch
+) -> Result:
+    """Return what the reader makes of the body, which is given to it part by part, in a thread.
+
+    A compressed body is collected, and given to it in parts as it is decompressed.
+
+    Raises:
+        MalformedBody, BodyTooLarge: As `read_body` does.
+    """
+    coding = coding_of(request.headers.get("content-encoding", ""))
+    part = bytearray()
+    received = 0
+    async for chunk in request.stream():
+        received += len(chunk)
+        part += chunk
+        if coding is None and len(part) >= PART_BYTES:
+            full, part = part, bytearray()
+            await engine.run_aside(partial(reader.feed, full))
+        watch.seen(len(chunk), reader.rows)
+    if not received:
+        raise MalformedBody(NOTHING_SENT)
+
+    def read_last() -> Result:
+        if coding is None:
+            reader.feed(part)
+        else:
+            for piece in inflated(part, coding, engine.limits):
+                reader.feed(piece)
+                watch.seen(0, reader.rows)
+        return reader.finish()
+
+    short = received <= INLINE_BYTES and coding is None
+    found = read_last() if short else await engine.run_aside(read_last)
+    watch.seen(0, reader.rows)
+    return found
 
 
 def parse_model(body: bytearray, model: type[Model], array_pointers: frozenset[str]) -> Model:

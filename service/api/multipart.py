@@ -7,26 +7,28 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from service.api.faults import closest, shown
-from service.domain.errors import FieldFault, InvalidInput, MalformedBody, UnsupportedMediaType
+from service.domain.errors import FieldFault, InvalidInput, MalformedBody
 
 # The parser is given this much at a time, so that it lets other threads run in between.
 SLICE_BYTES: Final = 2**24
-FIELDS: Final = ("name", "target", "task", "categorical", "ordered", "weights")
+FIELDS: Final = (
+    "name",
+    "target",
+    "columns",
+    "weights",
+    "task",
+    "categorical",
+    "ordered",
+    "delimiter",
+    "decimal",
+    "header",
+    "encoding",
+    "quote",
+)
+"""What a form may say of its file; the same as the query parameters of an upload."""
+
 LONGEST_FIELD_BYTES: Final = 2**16
 MOST_PARTS: Final = 1_000
-
-# How browsers and tools label a CSV file, apart from text/csv.
-FILE_TYPES: Final = frozenset(
-    {
-        "",
-        "text/csv",
-        "text/plain",
-        "text/tab-separated-values",
-        "application/csv",
-        "application/octet-stream",
-        "application/vnd.ms-excel",
-    }
-)
 
 
 @dataclass(frozen=True)
@@ -34,22 +36,16 @@ class Form:
     """What a form holds.
 
     Attributes:
-        file: The CSV file; a view of the body.
-        name: A label for the dataset.
-        targets: The names of the target columns.
-        task: What the target is, as far as that is said.
-        weights: The name of the column of weights, if there is one.
-        categorical: The names of unordered features.
-        ordered: The names of ordered features, with their levels.
+        file: A view of the body.
+        file_name: As the sender calls it; "" where it has no name.
+        charset: Of the file, where its label says so.
+        fields: The texts of each field that is not empty, by its name.
     """
 
     file: memoryview
-    name: str | None
-    targets: tuple[str, ...]
-    task: str | None
-    weights: str | None
-    categorical: tuple[str, ...]
-    ordered: tuple[str, ...]
+    file_name: str
+    charset: str | None
+    fields: dict[str, list[str]]
 
 
 @dataclass
@@ -104,7 +100,6 @@ def read_form(body: bytearray, boundary: bytes) -> Form:
     Raises:
         MalformedBody: The body is no form, or is cut short.
         InvalidInput: There is no file, more than one, or an unknown field.
-        UnsupportedMediaType: The file is not CSV.
     """
     splitter = _Splitter()
     view = memoryview(body)
@@ -132,27 +127,20 @@ def read_form(body: bytearray, boundary: bytes) -> Form:
 
 
 def _form_of(parts: list[_Part], view: memoryview) -> Form:
-    files: list[memoryview] = []
-    name: str | None = None
-    lists: dict[str, list[str]] = {"target": [], "categorical": [], "ordered": []}
-    task: str | None = None
-    weights: str | None = None
+    files: list[tuple[memoryview, str, str | None]] = []
+    fields: dict[str, list[str]] = {}
     for part in parts:
         data = view[part.stop - part.length : part.stop]
         _, options = parse_options_header(part.headers.get("content-disposition"))
         label = options.get(b"name", b"").decode("utf-8", "replace")
         if b"filename" in options or label == "file":
-            _check_file_type(part.headers.get("content-type", b""))
-            files.append(data)
-        elif label == "name":
-            name = _text(data, label) or name
-        elif label == "task":
-            task = _text(data, label) or task
-        elif label == "weights":
-            weights = _text(data, label) or weights
-        elif label in lists:
-            # Swagger UI sends a field that was left empty.
-            lists[label] += [text for text in [_text(data, label)] if text]
+            _, said = parse_options_header(part.headers.get("content-type", b""))
+            charset = said[b"charset"].decode("latin-1") if b"charset" in said else None
+            files.append((data, options.get(b"filename", b"").decode("utf-8", "replace"), charset))
+        elif label in FIELDS:
+            text = _text(data, label)
+            if text:  # Swagger UI sends a field that was left empty
+                fields.setdefault(label, []).append(text)
         else:
             hint = closest(label, FIELDS) or "."
             known = f"file, {', '.join(FIELDS[:-1])} and {FIELDS[-1]}"
@@ -161,21 +149,9 @@ def _form_of(parts: list[_Part], view: memoryview) -> Form:
     if len(files) != 1:
         raise InvalidInput(
             f"The form has {len(files)} files; send one, in the field 'file'.",
-            faults=(FieldFault("file", "One CSV file is needed."),),
+            faults=(FieldFault("file", "One file is needed."),),
         )
-    targets, categorical, ordered = (tuple(texts) for texts in lists.values())
-    return Form(files[0], name, targets, task, weights, categorical, ordered)
-
-
-def _check_file_type(content_type: bytes) -> None:
-    essence, options = parse_options_header(content_type)
-    charset = options.get(b"charset", b"utf-8").decode("latin-1").lower()
-    if essence.decode("latin-1") not in FILE_TYPES or charset not in {"utf-8", "utf8", "us-ascii"}:
-        sent = content_type.decode("latin-1")
-        raise UnsupportedMediaType(
-            f"The file in the form is labelled {shown(sent)}; a CSV file in UTF-8 is read, "
-            "labelled text/csv."
-        )
+    return Form(*files[0], fields)
 
 
 def _text(data: memoryview, label: str) -> str:

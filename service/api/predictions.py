@@ -1,6 +1,6 @@
 """POST /predict."""
 
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import partial
 from typing import Final
 
@@ -9,32 +9,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from service.api.arrow_answers import arrow_pieces
-from service.api.arrow_streams import read_arrow
-from service.api.documentation import QUESTION_ERRORS, documented, prediction_body, success
+from service.api.bodies import prediction_body
+from service.api.documentation import QUESTION_ERRORS, documented, success
 from service.api.examples import PREDICTION_ANSWER, PREDICTIONS
-from service.api.media import (
-    ContentType,
-    Format,
-    content_type,
-    parse_model,
-    read_body,
-    validated,
-)
+from service.api.flat_answers import flat_pieces
+from service.api.formats.kinds import FILES
+from service.api.media import Format, content_type, read_body
+from service.api.queries import Question, asked_in_address, read_question
 from service.api.questions import unless_disconnected
 from service.api.schemas.prediction_requests import PredictionRequest
 from service.api.schemas.predictions import PredictionResponse
-from service.api.state import answer_format, check_no_query, engine_of
+from service.api.state import answer_format, engine_of
 from service.api.timing import ServerTiming
 from service.api.writing import PIECE_NUMBERS, size, write_answer, write_pieces
-from service.domain.errors import (
-    WorkerLost,
-)
-from service.engine.commands import Answer, PredictCommand
+from service.domain.errors import InvalidInput, WorkerLost
+from service.engine.commands import Answer
 from service.engine.engine import Engine
 
 router = APIRouter(tags=["predictions"])
 
-ARRAY_POINTERS: Final = frozenset({"/queries", "/dataset/x", "/dataset/y", "/dataset/weights"})
+ANSWERS: Final = (Format.JSON, Format.ARROW, Format.CSV, Format.NDJSON, Format.PARQUET)
 
 
 @router.post(
@@ -51,6 +45,7 @@ ARRAY_POINTERS: Final = frozenset({"/queries", "/dataset/x", "/dataset/y", "/dat
             arrow="A row for each query, with its `mean`, or `probabilities` and `label`, and with "
             "what `include` adds for each query. All else is the JSON, in the metadata of the "
             "schema, under the key `nearfit`.",
+            files=(Format.CSV, Format.NDJSON, Format.PARQUET),
         ),
         **documented(*QUESTION_ERRORS, WorkerLost),
     },
@@ -64,50 +59,49 @@ async def create_prediction(request: Request) -> Response:
     chooses, and the answer names what it chose. A query without any supporting row has the
     estimate `null` and an issue. Body and answer may each be an Arrow stream.
     """
-    wanted = answer_format(request, Format.JSON, Format.ARROW)
-    check_no_query(request)
-    kind = content_type(request, Format.JSON, Format.ARROW)
+    wanted = answer_format(request, *ANSWERS)
+    asked = asked_in_address(request)
+    kind = content_type(request, Format.JSON, Format.ARROW, *FILES)
     engine = engine_of(request)
     timing = ServerTiming()
-    command = await read_body(request, engine, partial(read_command, kind=kind, engine=engine))
+    question = await read_body(
+        request, engine, partial(read_question, kind=kind, asked=asked, engine=engine)
+    )
+    command = question.command
     timing.lap("read")
     answer = engine.predict_now(command)
     if answer is None:
         answer = await unless_disconnected(request, engine.predict(command))
     timing.part("queue", answer.queue_s)
     timing.part("compute", answer.compute_s)
-    response = await write_prediction(engine, answer, wanted)
+    response = await write_prediction(
+        engine, question, answer, wanted, with_queries=asked.with_queries
+    )
     timing.lap("write")
     response.headers["Server-Timing"] = timing.header
     return response
 
 
-def read_command(body: bytearray, kind: ContentType, engine: Engine) -> PredictCommand:
-    """Return what the body asks for."""
-    if kind.format is Format.JSON:
-        return parse_model(body, PredictionRequest, ARRAY_POINTERS).to_domain(engine.limits)
-    stream = read_arrow(body, engine.limits)
-    if stream.widths:
-        stream.only_matrices("queries")
-        queries = stream.array("queries")
-        fields = stream.fields(ARRAY_POINTERS, queries=queries)
-        return validated(fields, PredictionRequest).to_domain(engine.limits)
-    columns = stream.columns()
-    fields = stream.fields(ARRAY_POINTERS, queries=columns.points(columns.names))
-    command = validated(fields, PredictionRequest).to_domain(engine.limits)
-    dataset = command.dataset or engine.describe(command.dataset_id or "")
-    columns.only(dataset.feature_names)
-    if columns.names == dataset.feature_names:
-        return command
-    return replace(command, queries=columns.points(dataset.feature_names))
-
-
-async def write_prediction(engine: Engine, answer: Answer, answer_format: Format) -> Response:
+async def write_prediction(
+    engine: Engine, question: Question, answer: Answer, wanted: Format, *, with_queries: bool
+) -> Response:
     """Return the answer in the format."""
     document = PredictionResponse.from_domain(answer).document()
-    if answer_format is Format.JSON:
+    if wanted is Format.JSON:
+        if with_queries:
+            raise InvalidInput.at(
+                "with_queries",
+                "with_queries is for answers in CSV, NDJSON, Arrow and Parquet; accept one of "
+                "them, or leave it out.",
+            )
         return await write_answer(engine, document)
-    pieces = arrow_pieces(document, answer.prediction)
+
+    def pieces() -> Iterator[bytes | memoryview]:
+        own = question.own_columns(answer, engine) if with_queries else {}
+        if wanted is Format.ARROW:
+            return arrow_pieces(document, answer.prediction, own)
+        return flat_pieces(document, answer, own, wanted)
+
     if size(document) <= PIECE_NUMBERS:
-        return Response(b"".join(pieces), media_type=Format.ARROW)
-    return await write_pieces(engine, pieces, Format.ARROW)
+        return Response(b"".join(pieces()), media_type=wanted)
+    return await write_pieces(engine, await engine.run_aside(pieces), wanted)

@@ -6,10 +6,12 @@ from weakref import WeakKeyDictionary
 from starlette.requests import Request
 
 from service.api.media import Format, accepted
+from service.api.progress import Uploads
 from service.api.schemas.datasets import DatasetSummary, summarize
 from service.domain.dataset import Dataset
 from service.domain.errors import InvalidInput
 from service.engine.engine import Engine
+from service.plots.studio import Studio
 
 # Summing so many numbers takes less time than a thread takes to begin.
 INLINE_NUMBERS = 50_000
@@ -38,6 +40,8 @@ class State(TypedDict):
 
     engine: Engine
     summaries: Summaries
+    uploads: Uploads
+    studio: Studio
 
 
 # Plain functions, called by each endpoint: as dependencies of FastAPI they would take a quarter of
@@ -54,6 +58,18 @@ def summaries_of(request: Request) -> Summaries:
     """Return the summaries of the datasets."""
     summaries: Summaries = request.state.summaries
     return summaries
+
+
+def uploads_of(request: Request) -> Uploads:
+    """Return the uploads that can be asked about."""
+    uploads: Uploads = request.state.uploads
+    return uploads
+
+
+def studio_of(request: Request) -> Studio:
+    """Return where pictures are drawn."""
+    studio: Studio = request.state.studio
+    return studio
 
 
 def answer_format(request: Request, *offered: Format) -> Format:

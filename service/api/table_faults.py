@@ -2,58 +2,74 @@
 
 import csv
 import io
-import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
 import pyarrow as pa
 
 from service.api.faults import shown
+from service.api.formats.dialects import DECIMAL_COMMA, DELIMITERS, NOT_SENT, NUMBER, Dialect
 from service.domain.errors import InvalidInput, MalformedBody
 
-DELIMITERS: Final = ",;\t"
 BLOCK_BYTES: Final = 2**18
-NUMBER: Final = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-DECIMAL_COMMA: Final = re.compile(r"[+-]?[0-9]+,[0-9]+([eE][+-]?[0-9]+)?")
 MISSING: Final = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "-", "?", "."})
-NOT_SENT: Final = ("", "NA")  # besides these, NaN is the number of that name
 INFINITE: Final = frozenset({"inf", "infinity"})
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What each line should have.
+
+    Attributes:
+        names: Of the columns.
+        dialect: How the file is written.
+        read: The columns that are looked at.
+        texts: Those in which any text may stand.
+        barred: Those of texts in which no number may stand.
+    """
+
+    names: tuple[str, ...]
+    dialect: Dialect
+    read: Collection[int]
+    texts: Collection[int]
+    barred: Collection[int] = ()
 
 
 def first_fault(
     text: memoryview,
-    names: tuple[str, ...],
-    delimiter: str,
-    header_line: int,
+    expected: Expected,
+    lines_before: int,
     is_readable: Callable[[memoryview], bool],
-    *,
-    texts: frozenset[int],
 ) -> InvalidInput | MalformedBody:
     """Return the error for the first line that cannot be read.
 
     Args:
-        text: What follows the line of names.
-        names: The columns.
-        delimiter: The character between cells.
-        header_line: The number of the line of names.
+        text: Whole lines.
+        expected: What they should have.
+        lines_before: How many lines of the file stand before them.
         is_readable: Whether a block of lines can be read, decided fast.
-        texts: The columns in which any text may stand.
     """
-    lines_before = header_line
-    for block in _blocks(text):
+    for block in _blocks(text, expected.dialect):
         if not is_readable(block):
-            fault = _fault_in(block, names, delimiter, lines_before, texts)
+            fault = _fault_in(block, expected, lines_before)
             if fault is not None:
                 return fault
-        # The next block begins after a line feed, or after a carriage return alone.
-        content = block.tobytes()
-        lines_before += content.count(b"\n") or content.count(b"\r")
+        lines_before += count_lines(block.tobytes())
     return MalformedBody("The file is not CSV with lines of numbers: a quote may not be closed.")
 
 
-def _blocks(text: memoryview) -> Iterator[memoryview]:
-    """Yield the text in blocks that end with a line."""
+def count_lines(content: bytes | bytearray) -> int:
+    """Return the number of lines, which end with a line feed, or with carriage returns alone."""
+    return content.count(b"\n") or content.count(b"\r")
+
+
+def _blocks(text: memoryview, dialect: Dialect) -> Iterator[memoryview]:
+    """Yield the text in blocks that end with a line; in one, where cells may hold line ends."""
+    if dialect.quote is not None and dialect.quote.encode() in text.tobytes():
+        yield text
+        return
     line_end = b"\n" if b"\n" in text[:BLOCK_BYTES].tobytes() else b"\r"
     start = 0
     while start < len(text):
@@ -69,27 +85,24 @@ def _blocks(text: memoryview) -> Iterator[memoryview]:
 
 
 def _fault_in(
-    block: memoryview,
-    names: tuple[str, ...],
-    delimiter: str,
-    lines_before: int,
-    texts: frozenset[int],
+    block: memoryview, expected: Expected, lines_before: int
 ) -> InvalidInput | MalformedBody | None:
     """Return the error for the first line of the block that is at fault, if there is one."""
     lines = io.TextIOWrapper(pa.BufferReader(pa.py_buffer(block)), encoding="utf-8", newline="")
-    reader = csv.reader(lines, delimiter=delimiter)
+    names, dialect = expected.names, expected.dialect
+    reader = dialect.reader(lines)
+    has = "the first line has" if dialect.has_header else "there are"
     try:
         for cells in reader:
             line = lines_before + reader.line_num
             if cells and len(cells) != len(names):
                 return InvalidInput.at(
                     f"cell={line},1",
-                    f"Line {line} has {len(cells)} cells, but the first line has {len(names)} "
-                    f"names{_unlike(delimiter, cells)}; every line needs one cell a column.",
+                    f"Line {line} has {len(cells)} cells, but {has} {len(names)} "
+                    f"names{_unlike(dialect.delimiter, cells)}; every line needs one cell a "
+                    "column.",
                 )
-            for detail, j in _cell_faults(cells, names):
-                if j in texts:
-                    continue
+            for detail, j in _cell_faults(cells, expected):
                 return InvalidInput.at(f"cell={line},{j + 1}", f"Line {line}, {detail}")
     except UnicodeDecodeError:
         line = lines_before + reader.line_num
@@ -101,25 +114,44 @@ def _fault_in(
 
 def _unlike(delimiter: str, cells: list[str]) -> str:
     others = [sign for sign in DELIMITERS if sign != delimiter and any(sign in c for c in cells)]
-    names = {",": "comma", ";": "semicolon", "\t": "tab"}
-    return f" separated by a {names[delimiter]}" if others else ""
+    names = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+    return f" separated by a {names.get(delimiter, shown(delimiter))}" if others else ""
 
 
-def _cell_faults(cells: list[str], names: tuple[str, ...]) -> Iterator[tuple[str, int]]:
+def _cell_faults(cells: list[str], expected: Expected) -> Iterator[tuple[str, int]]:
     """Yield what is wrong with the cells of a line, and in which column."""
     for j, cell in enumerate(cells):
-        text = cell.strip(" \t")
-        column = f"column {shown(names[j])}"
-        if cell in NOT_SENT or text.lower() == "nan":
-            continue
-        if text.lower() in MISSING:
-            what = "is empty" if not text else f"has {shown(text)} for a missing value"
-            yield f"{column} {what}; leave the cell empty, or fill in a number.", j
-        elif text.lower().lstrip("+-") in INFINITE:
-            yield f"{column} is {shown(text)}; it must be a finite number.", j
-        elif DECIMAL_COMMA.fullmatch(text):
-            yield f"{column} is {shown(text)}; write decimals with a point.", j
-        elif not NUMBER.fullmatch(text):
-            yield f"{column} is {shown(text)}, a text; leave the column out, or encode it.", j
-        elif not isfinite(float(text)):
-            yield f"{column} is {shown(text)}, too large for a double; change its unit.", j
+        if j in expected.read:
+            what = _cell_fault(cell, expected.dialect, j in expected.texts, j in expected.barred)
+            if what:
+                yield f"column {shown(expected.names[j])} {what}", j
+
+
+def _cell_fault(cell: str, dialect: Dialect, may_be_text: bool, bars_numbers: bool) -> str:
+    """Return what is wrong with a cell, and what to do; "" where all is well."""
+    text = cell.strip(" \t")
+    number = dialect.as_number(text)
+    if may_be_text:
+        is_barred = bars_numbers and NUMBER.fullmatch(number)
+        return f"is {shown(text)}, a number, where texts stand above." if is_barred else ""
+    if cell in NOT_SENT or text.lower() == "nan":
+        return ""
+    if text.lower() in MISSING:
+        what = "is empty" if not text else f"has {shown(text)} for a missing value"
+        return f"{what}; leave the cell empty, or fill in a number."
+    if text.lower().lstrip("+-") in INFINITE:
+        return f"is {shown(text)}; it must be a finite number."
+    return _number_fault(text, number, dialect)
+
+
+def _number_fault(text: str, number: str, dialect: Dialect) -> str:
+    """Return what is wrong with what should be a number; "" where all is well."""
+    if dialect.decimal == "," and "." in text and NUMBER.fullmatch(text):
+        return f"is {shown(text)}; other decimals have a comma: write all alike."
+    if dialect.decimal == "." and DECIMAL_COMMA.fullmatch(text):
+        return f"is {shown(text)}; write decimals with a point."
+    if not NUMBER.fullmatch(number):
+        return f"is {shown(text)}, a text; leave the column out, or encode it."
+    if not isfinite(float(number)):
+        return f"is {shown(text)}, too large for a double; change its unit."
+    return ""

@@ -7,8 +7,15 @@ from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
-from service.api.documentation import BODY_ERRORS, documented, json_body, no_content, success
-from service.api.examples import JOB_ANSWER, JOBS_ANSWER, TUNINGS
+from service.api.documentation import (
+    BODY_ERRORS,
+    documented,
+    header_parameter,
+    json_body,
+    no_content,
+    success,
+)
+from service.api.examples import BEGUN_ANSWER, JOB_ANSWER, JOBS_ANSWER, TUNINGS
 from service.api.media import parse_model
 from service.api.questions import read_question, unless_disconnected
 from service.api.schemas.tuning import JobPage, TuningJobItem, TuningRequest, TuningResponse
@@ -31,6 +38,12 @@ ARRAY_POINTERS = frozenset({"/dataset/x", "/dataset/y", "/dataset/weights", "/gr
 
 JobId = Annotated[str, Path(description="The id of the job, from POST /tune or GET /jobs.")]
 
+PREFER = header_parameter(
+    "Prefer",
+    "`respond-async`: do not wait for the end of the search; the answer is 202 at once.",
+    enum=["respond-async"],
+)
+
 
 @router.post(
     "/tune",
@@ -43,11 +56,12 @@ JobId = Annotated[str, Path(description="The id of the job, from POST /tune or G
             202,
             TuningJobItem,
             "The search has begun; `Location` is the address of its job.",
+            example=BEGUN_ANSWER,
             headers=("Location",),
         ),
         **documented(*BODY_ERRORS, DatasetNotFound, NotAcceptable, NotReady),
     },
-    openapi_extra=json_body(TuningRequest, TUNINGS),
+    openapi_extra={**json_body(TuningRequest, TUNINGS), "parameters": [PREFER]},
 )
 async def tune(request: Request) -> Response:
     """Compare fits by leave-one-out, and return the best with all scores.

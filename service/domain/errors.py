@@ -9,7 +9,8 @@
     │   ├── UnsupportedMediaType      a Content-Type that is not read here
     │   ├── NotAcceptable             an Accept that cannot be served
     │   ├── DatasetNotFound           no such id
-    │   └── JobNotFound               no such job, or it ended long ago
+    │   ├── JobNotFound               no such job, or it ended long ago
+    │   └── UploadNotFound            no upload has been given this id
     └── ServiceUnable                 the request may be right; not now, or not here
         ├── StoreFull                 the byte budget is spent
         ├── DeadlineExceeded          the time asked for is over
@@ -100,6 +101,11 @@ class DatasetNotFound(RequestRefused):
 @final
 class JobNotFound(RequestRefused):
     """There is no job with this id, or it ended long ago."""
+
+
+@final
+class UploadNotFound(RequestRefused):
+    """There is no upload with this id, or it ended long ago."""
 
 
 class ServiceUnable(NearfitError):

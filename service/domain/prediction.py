@@ -1,5 +1,6 @@
 """What a prediction is, and what may be said about single queries in it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal, TypeAlias
@@ -261,3 +262,22 @@ def issues_where(concerned: NDArray[np.bool_], status: Status, advice: str) -> t
     """Return the issue for the queries where `concerned` is true, or nothing."""
     queries = np.flatnonzero(concerned).astype(np.int64)
     return (Issue(status, queries, advice),) if queries.size else ()
+
+
+def statuses_by_query(issues: Sequence[Issue], m: int) -> tuple[tuple[str, ...], Rows]:
+    """Return the different lists of statuses of m queries, and which of them each query has, (m,).
+
+    A list is a text with a space between two statuses, empty where all is well.
+
+    Cost: O(m log m), for sorting.
+    """
+    statuses = list(dict.fromkeys(issue.status for issue in issues))
+    flags = np.zeros(m, dtype=np.int64)
+    for issue in issues:
+        flags[issue.queries] |= 1 << statuses.index(issue.status)
+    found, places = np.unique(flags, return_inverse=True)
+    texts = (
+        " ".join(status for bit, status in enumerate(statuses) if flag >> bit & 1)
+        for flag in found.tolist()
+    )
+    return tuple(texts), places.reshape(-1).astype(np.int64, copy=False)

@@ -247,7 +247,7 @@ class Engine:
         if (waiting := self._tuner.jobs.waiting()) >= self.limits.max_pending_requests:
             raise Overloaded(f"{waiting} searches wait already; end some of them.", retry_after_s=5)
         dataset = self._dataset(command)
-        fit = None if command.fit is None else self._fit(command.fit, dataset)
+        fit = None if command.fit is None else self.resolve(command.fit, dataset)
         return self._tuner.begin(dataset, command.budget_s, aim=aim_of(command, dataset, fit))
 
     def _tune_ahead(self, dataset: Dataset) -> None:
@@ -274,7 +274,7 @@ class Engine:
         started = time.monotonic()
         self._check_room()
         dataset = self._dataset(command)
-        fit = self._fit(command.fit, dataset)
+        fit = self.resolve(command.fit, dataset)
         if command.queries.size <= INLINE_NUMBERS:
             q = checked_queries(command.queries, dataset, self.limits)
         else:
@@ -318,7 +318,7 @@ class Engine:
         """
         started = time.monotonic()
         dataset = self._dataset(command)
-        fit = self._fit(command.fit, dataset)
+        fit = self.resolve(command.fit, dataset)
         if isinstance(command.fit, Auto):
             fit = smooth_or(resolved(Auto(), dataset), fit)
         starts = checked_queries(command.starts, dataset, self.limits, "starts")
@@ -347,7 +347,7 @@ class Engine:
         """
         started = time.monotonic()
         dataset = self._dataset(command)
-        fit = self._fit(command.fit, dataset)
+        fit = self.resolve(command.fit, dataset)
         if command.rows is not None:
             self._check_room()
             x, y, row_weights = checked_rows(
@@ -436,14 +436,18 @@ class Engine:
         q = checked_queries(command.queries, dataset, self.limits)
         if has_missing(q):
             return None
-        task = self._task(command, dataset, self._fit(command.fit, dataset), q)
+        task = self._task(command, dataset, self.resolve(command.fit, dataset), q)
         computed = self._batchers[task.plan.backend].predict_now(task)
         if computed is None:
             return None
         return _answer(task, computed, started, self._chosen_by(command.fit, task))
 
-    def _fit(self, fit: AnyFit, dataset: Dataset) -> Fit:
-        """Return the fit with every choice made, by what the search for the best has found."""
+    def resolve(self, fit: AnyFit, dataset: Dataset) -> Fit:
+        """Return the fit with every choice made, by what the search for the best has found.
+
+        Raises:
+            InvalidInput: It cannot be made on these rows.
+        """
         return resolved(fit, dataset, self._tuner.tuned(dataset))
 
     def _chosen_by(self, fit: AnyFit, task: Task) -> ChosenBy | None:

@@ -216,7 +216,8 @@ BAD: list[Bad] = [
     file("a row without cells", "x,y\n1,2\n,3\n", 422, "/x", "all of x"),
     file("infinity in a cell", "x,y\n1,2\n-inf,2\n", 422, "cell=3,1", "finite"),
     file("1e400 in a cell", "x,y\n1,2\n1,1e400\n", 422, "cell=3,2", "too large"),
-    file("a decimal comma", "x;y\n1,5;2\n3;4\n", 422, "cell=2,1", "with a point"),
+    file("decimals of both kinds", "x;y\n1,5;2\n3.5;4\n", 422, "cell=2,1", "with a point"),
+    file("a late decimal comma", "x;y\n1.5;2\n3,5;4\n", 422, "cell=3,1", "with a point"),
     file("semicolons below commas", "x,y\n1;2\n3;4\n", 422, "cell=2,1", "separated by a comma"),
     file("a short line", "x,z,y\n1,2,3\n1,2\n", 422, "cell=3,1", "2 cells"),
     file("a long line", "x,y\n1,2\n1,2,3\n", 422, "cell=3,1", "3 cells"),
@@ -224,14 +225,13 @@ BAD: list[Bad] = [
     file("one line without an end", "x,y", 422, "cell=2,1", "one line only"),
     file("one row", "x,y\n1,2\n", 422, None, "at least 2 rows"),
     file("one column", "y\n1\n2\n", 422, "cell=1,1", "Only one column, 'y'"),
-    file("no names", "1,2\n3,4\n", 422, "cell=1,1", "must name the columns"),
     file("a name twice", "x,x,y\n1,2,3\n4,5,6\n", 422, "cell=1,2", "stands twice"),
     file("a column without a name", ",x,y\n0,1,2\n1,3,4\n", 422, "cell=1,1", "has no name"),
     file("a name with NUL", "x\0,y\n1,2\n3,4\n", 422, "/feature_names/0"),
     file("NUL in a cell", "x,y\n1,2\n3,4\0\n", 422, "cell=3,2"),
-    file("UTF-16", "x,y\n1,2\n".encode("utf-16"), 400, None, "UTF-16"),
-    file("Latin-1 in the names", "größe,y\n1,2\n".encode("latin-1"), 400, None, "UTF-8"),
-    file("Latin-1 below", "x,y\n1,2\n1,ß\n".encode("latin-1"), 400, None, "UTF-8"),
+    file("half of UTF-16", "x,y\n1,2\n3,4\n".encode("utf-16")[:-1], 400, None, "utf-16"),
+    file("Latin-1 below", "x,y\n1,2\n1,ß\n".encode("latin-1"), 422, "cell=3,2", "'ß'"),
+    file("UTF-8 that is Latin-1 below", "xß,y\n1,2\n1,".encode() + b"\xff\n", 422, "cell=3,2"),
     file("an open quote", 'x,y\n1,2\n"3,4\n5,6\n', 422, "cell=4,1"),
     file("a picture", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", 400, None),
     file("an unknown target", "x,y\n1,2\n3,4\n", 422, "target", "did you mean 'y'?")._replace(
@@ -246,7 +246,20 @@ BAD: list[Bad] = [
     file("an unknown query parameter", "x,y\n1,2\n", 422, "targets")._replace(
         path="/datasets?targets=y"
     ),
-    upload("a target beside JSON", "target", **XY)._replace(path="/datasets?target=y"),
+    upload("a target that JSON has not", "target", **XY)._replace(path="/datasets?target=z"),
+    upload("a column that JSON has not", "columns", "'x1'", **XY)._replace(
+        path="/datasets?columns=x2"
+    ),
+    upload("a delimiter of JSON", "delimiter", **XY)._replace(path="/datasets?delimiter=;"),
+    file("an unknown column", "x,y\n1,2\n3,4\n", 422, "columns", "'x'")._replace(
+        path="/datasets?columns=xx"
+    ),
+    file("a delimiter of two signs", "x,y\n1,2\n3,4\n", 422, "delimiter", "semicolon")._replace(
+        path="/datasets?delimiter=;;"
+    ),
+    file("an unknown encoding", "x,y\n1,2\n", 415, None, "utf-8")._replace(
+        path="/datasets?encoding=idna"
+    ),
     # Rows to append.
     Bad("rows of another width", ROWS, '{"x": [[1, 2]], "y": [1]}', 422, "/x"),
     Bad("rows for an unknown id", "/datasets/nope/rows", '{"x": [1], "y": [1]}', 404),
@@ -338,9 +351,9 @@ BAD: list[Bad] = [
     # Media types.
     Bad("an unknown media type", "/datasets", "<x/>", 415, None, "application/json", "text/xml"),
     Bad("no media type", "/predict", "{}", 415, None, "send application/json", ""),
-    Bad("CSV to predict", "/predict", "x\n1\n", 415, None, "application/json", CSV),
+    Bad("CSV to predict", "/predict", "x\n1\n", 422, "dataset_id", "name an uploaded dataset", CSV),
     Bad("JSON in UTF-16", "/predict", "{}", 415, None, "UTF-8", f"{JSON}; charset=utf-16"),
-    Bad("CSV in Latin-1", "/datasets", "x,y\n1,2\n", 415, None, "UTF-8", f"{CSV}; charset=latin1"),
+    Bad("CSV in EBCDIC", "/datasets", "x,y\n1,2\n", 415, None, "UTF-8", f"{CSV}; charset=ebcdic"),
     Bad("a form without a boundary", "/datasets", "--a--", 400, None, "boundary", FORM),
     Bad("a media type that is no media type", "/predict", "{}", 415, None, "", ";;;"),
     Bad("an unknown query parameter to predict", "/predict?fit=knn", "{}", 422, "fit"),

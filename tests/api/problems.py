@@ -26,7 +26,7 @@ def problem(answer: httpx.Response, status: int) -> dict[str, Any]:
     document: dict[str, Any] = orjson.loads(answer.content)  # refuses NaN, as the standard does
     found = StrictProblem.model_validate(document)
     assert found.status == status
-    assert found.type.startswith("urn:nearfit:problem:")
+    assert found.type.startswith("/guide/troubleshooting/#")
     assert found.detail
     assert "Traceback" not in answer.text
     assert found.request_id == answer.headers["x-request-id"]

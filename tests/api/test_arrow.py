@@ -207,7 +207,7 @@ def test_a_missing_estimate_is_null(api: httpx.Client) -> None:
         ("application/json;q=0, application/*", ARROW),
         (ARROW.upper(), ARROW),
         (f"{ARROW};q=0", None),
-        ("text/csv", None),
+        ("text/html", None),
     ],
 )
 def test_accept_decides_the_format_of_predictions(

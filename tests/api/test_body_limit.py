@@ -132,7 +132,7 @@ def test_the_bodies_under_way_are_bounded_together(small: httpx.Client) -> None:
             opened.sendall(request_head(length) + chunk + body)  # and the rest never comes
         for ask in (whole, in_chunks):
             answer = until(503, ask)
-            assert problem(answer, 503)["type"] == "urn:nearfit:problem:overloaded"
+            assert problem(answer, 503)["type"] == "/guide/troubleshooting/#overloaded"
             assert "max_body_bytes" in answer.text
             assert int(answer.headers["retry-after"]) > 0
         with connection(small) as opened:

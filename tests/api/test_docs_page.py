@@ -27,7 +27,7 @@ def test_the_start_script_asks_no_validator_and_opens_try_it_out(api: httpx.Clie
     script = api.get("/docs/start.js").text
     assert "validatorUrl: null" in script
     assert "tryItOutEnabled: true" in script
-    assert 'url: "openapi.json"' in script
+    assert 'url: new URL("openapi.json", document.baseURI)' in script
 
 
 def test_only_the_assets_of_the_page_are_served(api: httpx.Client) -> None:

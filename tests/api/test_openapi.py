@@ -15,7 +15,16 @@ from tests.live import live_client
 
 JSON = "application/json"
 ARROW = "application/vnd.apache.arrow.stream"
-PROBLEM = "application/problem+json"
+PROBLEM_FORM = ("application/problem+json", "ProblemDetails")
+ROWS = {JSON, ARROW, "text/csv", "application/x-ndjson", "application/vnd.apache.parquet"}
+FILES = {
+    "create_prediction": ROWS,
+    "export_rows": ROWS | {"application/vnd.apache.arrow.file", "application/x-npz"},
+}
+PICTURES = {
+    "/datasets/{dataset_id}/plot.svg": {"image/svg+xml"},
+    "/datasets/{dataset_id}/plot.png": {"image/png"},
+}
 
 DOCUMENT: dict[str, Any] = json.loads(openapi_text())
 OPERATIONS = [
@@ -54,6 +63,17 @@ def references(part: Any) -> Iterator[str]:
             yield from references(member)
 
 
+CHANGING = {"/datasets", "/datasets/{dataset_id}/rows", "/tune"}
+"""Where examples change what later requests find."""
+
+
+@pytest.fixture(scope="module")
+def settled() -> Iterator[httpx.Client]:
+    """A service whose datasets nobody changes."""
+    with live_client() as client:
+        yield client
+
+
 @pytest.fixture
 def fresh() -> Iterator[httpx.Client]:
     """A service just started, so that each example finds the sample as it was."""
@@ -78,6 +98,10 @@ def test_the_operations_are_those_of_the_contract() -> None:
         "get_dataset": "GET /datasets/{dataset_id}",
         "append_rows": "POST /datasets/{dataset_id}/rows",
         "delete_dataset": "DELETE /datasets/{dataset_id}",
+        "export_rows": "GET /datasets/{dataset_id}/rows",
+        "get_upload": "GET /uploads/{upload_id}",
+        "get_plot_svg": "GET /datasets/{dataset_id}/plot.svg",
+        "get_plot_png": "GET /datasets/{dataset_id}/plot.png",
         "create_prediction": "POST /predict",
         "minimize": "POST /minimize",
         "create_score": "POST /score",
@@ -86,22 +110,32 @@ def test_the_operations_are_those_of_the_contract() -> None:
         "list_jobs": "GET /jobs",
         "get_job": "GET /jobs/{job_id}",
         "cancel_job": "DELETE /jobs/{job_id}",
+        "get_server_metadata": "GET /v2",
+        "get_server_liveness": "GET /v2/health/live",
+        "get_server_readiness": "GET /v2/health/ready",
+        "list_models": "POST /v2/repository/index",
+        "get_model_metadata": "GET /v2/models/{model}",
+        "get_model_readiness": "GET /v2/models/{model}/ready",
+        "get_model_config": "GET /v2/models/{model}/config",
+        "infer_model": "POST /v2/models/{model}/infer",
         "get_liveness": "GET /livez",
         "get_readiness": "GET /readyz",
         "get_limits": "GET /limits",
     }
-    tags = [tag["name"] for tag in DOCUMENT["tags"]]
-    assert tags == ["datasets", "predictions", "optimization", "scores", "tuning", "service"]
+    assert " ".join(tag["name"] for tag in DOCUMENT["tags"]) == (
+        "datasets predictions pictures tuning scores optimization inference service"
+    ), "the order of use"
 
 
 @pytest.mark.parametrize("case", OPERATIONS, ids=named)
 def test_each_operation_is_documented(case: tuple[str, str, dict[str, Any]]) -> None:
-    method, path, operation = case
+    _, path, operation = case
     assert operation["summary"]
     assert operation["description"].endswith(".")
     assert len(operation["tags"]) == 1
-    if method == "POST":
-        formats = {JSON} if path in ("/minimize", "/score", "/tune") else {JSON, ARROW}
+    if "requestBody" in operation:
+        is_json = path in ("/minimize", "/score", "/tune", "/v2/models/{model}/infer")
+        formats = {JSON} if is_json else {JSON, ARROW}
         assert operation["requestBody"]["content"].keys() >= formats
         json_body = operation["requestBody"]["content"][JSON]
         assert json_body["examples"]
@@ -110,25 +144,19 @@ def test_each_operation_is_documented(case: tuple[str, str, dict[str, Any]]) -> 
         assert response["description"], status
         content = response.get("content", {})
         if int(status) >= 400:
-            assert set(content) == {PROBLEM}, status
-            reference = content[PROBLEM]["schema"]["$ref"]
-            assert reference == "#/components/schemas/ProblemDetails"
+            form = (JSON, "InferenceRefusal") if path.startswith("/v2") else PROBLEM_FORM
+            media_type, schema = form
+            assert set(content) == {media_type}, status
+            assert content[media_type]["schema"]["$ref"] == f"#/components/schemas/{schema}"
         else:
-            formats = {JSON, ARROW} if path == "/predict" else {JSON}
-            assert set(content) in (formats, set()), status
+            answers = FILES.get(operation["operationId"], PICTURES.get(path, {JSON}))
+            assert set(content) in (answers, set()), status
 
 
 def test_every_reference_leads_somewhere_and_every_schema_is_used() -> None:
     found = {reference.rpartition("/")[2] for reference in references(DOCUMENT)}
     assert found == set(DOCUMENT["components"]["schemas"])
     assert "HTTPValidationError" not in found
-
-
-def test_each_property_of_a_request_says_what_it_is() -> None:
-    for name, schema in DOCUMENT["components"]["schemas"].items():
-        if schema.get("additionalProperties") is False:  # a part of a request
-            for field, member in schema["properties"].items():
-                assert "description" in member or "const" in member, f"{name}.{field}"
 
 
 def test_every_fit_has_an_example() -> None:
@@ -145,13 +173,14 @@ def test_every_fit_has_an_example() -> None:
 
 @pytest.mark.parametrize("example", list(examples()), ids=named)
 def test_each_example_runs_as_it_stands(
-    fresh: httpx.Client, example: tuple[str, str, str, str, Any]
+    request: pytest.FixtureRequest, example: tuple[str, str, str, str, Any]
 ) -> None:
     _, method, path, media_type, value = example
+    client: httpx.Client = request.getfixturevalue("fresh" if path in CHANGING else "settled")
     content = value if isinstance(value, str) else json.dumps(value)
-    answer = fresh.request(
+    answer = client.request(
         method,
-        path.replace("{dataset_id}", "motorcycle"),
+        path.replace("{dataset_id}", "motorcycle").replace("{model}", "motorcycle"),
         content=content,
         headers={"Content-Type": media_type},
     )
@@ -165,6 +194,8 @@ def test_each_example_runs_as_it_stands(
 def test_each_operation_without_a_body_runs_as_it_stands(fresh: httpx.Client) -> None:
     search = {"dataset_id": "motorcycle", "budget_s": 0.1}
     begun = fresh.post("/tune", json=search, headers={"Prefer": "respond-async"})
+    headers = {"Content-Type": "text/csv", "Upload-Id": "upload-1"}
+    fresh.post("/datasets", content="x,y\n1,2\n3,4\n", headers=headers)
     for method, path, operation in sorted(OPERATIONS, key=lambda case: case[0] == "DELETE"):
         if "requestBody" in operation:
             continue
@@ -196,17 +227,86 @@ def test_the_examples_of_answers_are_what_the_service_answers(fresh: httpx.Clien
         answer = fresh.post(path, json=body["examples"][name]["value"]).json()
         shown = DOCUMENT["paths"][path]["post"]["responses"]["200"]["content"]
         assert_same_form(shown[JSON]["example"], answer, path)
+    for path in ("/datasets", "/datasets/{dataset_id}/rows"):
+        operation = DOCUMENT["paths"][path]["post"]
+        body = next(iter(operation["requestBody"]["content"][JSON]["examples"].values()))
+        answer = fresh.post(path.replace("{dataset_id}", "motorcycle"), json=body["value"])
+        shown = operation["responses"][str(answer.status_code)]["content"][JSON]
+        assert_same_form(shown["example"], answer.json(), path)
+
+
+def test_the_example_of_a_prediction_is_what_the_service_answers(settled: httpx.Client) -> None:
     request = {
         "dataset_id": "motorcycle",
         "queries": [[15.0], [25.0], [35.0]],
         "fit": {"method": "knn"},
     }
-    answer = fresh.post("/predict", json=request).json()
+    answer = settled.post("/predict", json=request).json()
     shown = DOCUMENT["paths"]["/predict"]["post"]["responses"]["200"]["content"]
     example = shown["application/json"]["example"]
     assert answer["mean"] == pytest.approx(example.pop("mean"), rel=1e-12)
     assert_same_form(example, answer, "/predict")
     assert example["fit"] == answer["fit"]
+
+
+WRONG: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "MalformedBody": (
+        "POST",
+        "/predict",
+        {"content": '{"dataset_id": "motorcycle", "queries": [15'},
+    ),
+    "InvalidInput": (
+        "POST",
+        "/predict",
+        {
+            "json": {
+                "dataset_id": "motorcycle",
+                "queries": [15],
+                "fit": {"method": "nadaraya_watson", "bandwidth": -1},
+            }
+        },
+    ),
+    "UnsupportedMediaType": (
+        "POST",
+        "/score",
+        {"content": "<x/>", "headers": {"Content-Type": "application/xml"}},
+    ),
+    "NotAcceptable": ("GET", "/limits", {"headers": {"Accept": "text/html"}}),
+    "DatasetNotFound": ("GET", "/datasets/motorcicle", {}),
+    "JobNotFound": ("GET", "/jobs/0f5b4a5d", {}),
+    "UploadNotFound": ("GET", "/uploads/spring", {}),
+}
+"""Requests that end with the problem that the document shows, by its condition."""
+
+
+@pytest.mark.parametrize("condition", WRONG)
+def test_the_examples_of_problems_are_what_the_service_answers(
+    settled: httpx.Client, condition: str
+) -> None:
+    method, path, request = WRONG[condition]
+    answer = settled.request(
+        method,
+        path,
+        **{"headers": {"Content-Type": JSON}, **request} if method == "POST" else request,
+    ).json()
+    shown = {
+        json.dumps(examples[condition]["value"])
+        for _, _, operation in OPERATIONS
+        if "requestBody" in operation or condition.endswith(("NotFound", "Acceptable"))
+        for response in operation["responses"].values()
+        for content in response.get("content", {}).values()
+        if condition in (examples := content.get("examples", {}))
+        and "type" in examples[condition]["value"]
+    }
+    (example,) = shown
+    assert {**json.loads(example), "request_id": answer["request_id"]} == answer
+
+
+def test_a_wrong_address_is_shown_where_there_is_no_body(settled: httpx.Client) -> None:
+    answer = settled.get("/limits?verbose=1").json()
+    shown = DOCUMENT["paths"]["/limits"]["get"]["responses"]["422"]["content"]
+    example = shown["application/problem+json"]["examples"]["InvalidInput"]["value"]
+    assert {**example, "request_id": answer["request_id"]} == answer
 
 
 def assert_same_form(shown: Any, answer: Any, where: str) -> None:

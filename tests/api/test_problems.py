@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from fastapi import FastAPI
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
@@ -58,8 +59,8 @@ def test_every_error_has_a_status_code() -> None:
 def test_every_error_becomes_a_problem(kind: type[NearfitError]) -> None:
     found = problem(answer_to(kind("What to do.")), STATUS_CODES[kind])
     assert found["detail"] == "What to do."
-    assert re.fullmatch(r"urn:nearfit:problem:[a-z]+(-[a-z]+)*", found["type"])
-    assert found["title"].lower().replace(" ", "-") == found["type"].rpartition(":")[2]
+    assert re.fullmatch(r"/guide/troubleshooting/#[a-z]+(-[a-z]+)*", found["type"])
+    assert found["title"].lower().replace(" ", "-") == found["type"].rpartition("#")[2]
 
 
 @pytest.mark.parametrize("kind", [WorkerLost, NotReady])
@@ -80,10 +81,31 @@ def test_an_unforeseen_error_is_logged_and_says_nothing_of_itself(
     with caplog.at_level(logging.ERROR):
         answer = answer_to(ZeroDivisionError("secret"))
     found = problem(answer, 500)
-    assert found["type"] == "urn:nearfit:problem:internal-error"
+    assert found["type"] == "/guide/troubleshooting/#internal-error"
     assert "secret" not in answer.text
     assert "ZeroDivisionError: secret" in caplog.text
     assert found["request_id"] in caplog.text
+
+
+def test_a_status_without_a_condition_of_ours_names_none() -> None:
+    answer = answer_to(HTTPException(425, "Wait for the handshake."))
+    assert answer.status_code == 425
+    document = answer.json()
+    assert document["type"] == "about:blank"
+    assert document["title"] == "Too Early"
+    assert document["detail"] == "Wait for the handshake."
+
+
+def test_behind_a_prefix_the_type_still_leads_to_the_guide() -> None:
+    app = FastAPI(middleware=[Middleware(Envelope)])
+    install_error_handlers(app)
+
+    async def ask() -> httpx.Response:
+        transport = httpx.ASGITransport(app=app, root_path="/nearfit")
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.get("/nearfit/nowhere")
+
+    assert asyncio.run(ask()).json()["type"] == "/nearfit/guide/troubleshooting/#unknown-path"
 
 
 def test_a_client_that_left_gets_no_answer_and_no_line_in_the_log(

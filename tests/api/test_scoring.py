@@ -220,7 +220,7 @@ def test_a_missing_dataset_is_not_found(api: httpx.Client) -> None:
         api.post("/score", json={"dataset_id": "nothing"}),
     ):
         assert answer.status_code == 404
-        assert answer.json()["type"] == "urn:nearfit:problem:dataset-not-found"
+        assert answer.json()["type"] == "/guide/troubleshooting/#dataset-not-found"
 
 
 def test_a_score_has_a_deadline(api: httpx.Client) -> None:
@@ -229,5 +229,5 @@ def test_a_score_has_a_deadline(api: httpx.Client) -> None:
     fit = {"method": "kriging", "kernel": "laplacian", "alpha": 0.01}
     answer = api.post("/score", json={"dataset_id": dataset_id, "fit": fit, "timeout_s": 0.05})
     assert answer.status_code == 504
-    assert answer.json()["type"] == "urn:nearfit:problem:deadline-exceeded"
+    assert answer.json()["type"] == "/guide/troubleshooting/#deadline-exceeded"
     assert answer.json()["detail"].startswith("The score took longer than its time: send rows")

@@ -248,7 +248,7 @@ def test_a_search_ends_when_its_client_goes_away(service: httpx.Client) -> None:
 def test_a_job_that_never_was_is_not_found(service: httpx.Client, method: str) -> None:
     answer = service.request(method, "/jobs/nothing")
     assert answer.status_code == 404
-    assert answer.json()["type"] == "urn:nearfit:problem:job-not-found"
+    assert answer.json()["type"] == "/guide/troubleshooting/#job-not-found"
     assert "GET /jobs" in answer.json()["detail"]
 
 

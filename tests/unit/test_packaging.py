@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from service import __version__
+from service.api.guide import SITE
 from service.settings import Settings
 from tests.live import live_client
 
@@ -68,21 +69,35 @@ def extras(requirement: str) -> set[str]:
     return set(found[1].split(","))
 
 
+def names_of(requirements: list[str]) -> list[str]:
+    return [re.split("[<>=]", requirement)[0] for requirement in requirements]
+
+
 def test_the_images_install_as_the_makefile_does() -> None:
     (*for_people, requirement), for_benchmarks = install_options(read("Makefile"))
     assert for_benchmarks == [*for_people, requirement.replace("]", ",bench]")]
     for_people.remove("--editable")
-    assert extras(requirement) == {"keops", "dev"}
+    assert extras(requirement) == {"keops", "dev", "docs"}
     installs = {
         stage: install_options("\n".join(lines))
         for stage, lines in STAGES.items()
         if any("pip install" in line for line in lines)
     }
     assert installs == {
+        "build-docs": [[*for_people, *names_of(PROJECT["optional-dependencies"]["docs"])]],
         "build-api": [[*for_people, ".[keops]"]],
         "build-gpu": [[*for_people, ".[gpu]"]],
     }
     assert {"keops", "gpu", "dev"} <= PROJECT["optional-dependencies"].keys()
+
+
+def test_the_guide_is_built_where_it_is_served_and_packed() -> None:
+    folder = str(SITE.relative_to(ROOT))
+    wheel = tomllib.loads(read("pyproject.toml"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert folder in wheel["artifacts"]
+    assert f"\nsite_dir: {folder}\n" in read("mkdocs.yml")
+    assert f"{folder}/" in read(".gitignore").splitlines()
+    assert f"GUIDE := {folder}/index.html\n" in read("Makefile")
 
 
 def test_the_gpu_extra_has_the_same_keops() -> None:
@@ -120,8 +135,8 @@ def test_what_is_copied_is_there_and_not_ignored(line: str) -> None:
 
 def test_what_is_copied_between_stages_is_made_there() -> None:
     copied = [line for line in instructions("COPY") if "--from" in line]
-    assert len(copied) == 4
-    made = {"/opt/nearfit", STAGES_ENV["NEARFIT_CACHE_DIR"]}
+    assert len(copied) == 5
+    made = {"/opt/nearfit", STAGES_ENV["NEARFIT_CACHE_DIR"], f"/src/{SITE.relative_to(ROOT)}"}
     for line in copied:
         *options, source, target = shlex.split(line)[1:]
         assert options[0].removeprefix("--from=") in STAGES

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Generic, TypeVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, BeforeValidator, ConfigDict, GetCoreSchemaHandler
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from service.domain.arrays import Floats
@@ -63,6 +63,16 @@ def _whole(value: Any) -> Any:
 
 
 Whole = BeforeValidator(_whole)
+
+# The numbers of answers. The bounds of those that are not whole are for readers: an answer is not
+# refused for them.
+Tally = Annotated[int, Field(ge=0)]
+Version = Annotated[
+    int, Field(ge=1, description="Of the dataset: 1 for the upload, one more for each append.")
+]
+Amount = Annotated[float, Field(json_schema_extra={"minimum": 0})]
+Share = Annotated[float, Field(json_schema_extra={"minimum": 0, "maximum": 1})]
+
 Places = Annotated[Points, _ArrayAs(list[float | str] | list[list[float | str]], MixedRows)]
 Cells = Annotated[
     Points, _ArrayAs(list[float | str | None] | list[list[float | str | None]], MixedRows)

@@ -9,7 +9,17 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from service.api.schemas.base import AnswerModel, Cells, RequestModel, Targets, Weights
+from service.api.schemas.base import (
+    Amount,
+    AnswerModel,
+    Cells,
+    RequestModel,
+    Tally,
+    Targets,
+    Version,
+    Weights,
+)
+from service.api.schemas.files import Source, TextQuery
 from service.domain.arrays import Floats
 from service.domain.categories import Category, Declared, Encoding, Points
 from service.domain.dataset import NOTHING_DECLARED, Dataset, make_dataset
@@ -49,6 +59,8 @@ CATEGORIES_DESCRIPTION = (
     "difference or step; local polynomials have no slope in categories. At most 256 levels a "
     "feature; queries and later rows have the levels of the upload."
 )
+
+COLUMN_NAME = "As the upload names the column."
 
 TaskName: TypeAlias = Literal["regression", "classification"]
 
@@ -119,34 +131,39 @@ class DatasetUpload(InlineDataset):
     )
 
 
-class UploadQuery(BaseModel):
+class UploadQuery(TextQuery):
     """What a file of columns cannot say about itself."""
-
-    model_config = ConfigDict(extra="forbid")
 
     target: list[str] = Field(
         default_factory=list,
-        description="CSV and Arrow: the column to predict; once for each of several. Default: the "
-        "last column.",
+        description="The column to predict; once for each of several. Default: the last column. In "
+        "JSON, of the columns of y by `target_names`; default all.",
     )
-    name: str | None = Field(None, description="CSV and Arrow: a label for people.")
-    task: TaskName | None = Field(None, description=f"CSV and Arrow: {TASK_DESCRIPTION}")
+    columns: list[str] = Field(
+        default_factory=list,
+        description="The columns to use as features, in this order, once for each; all others but "
+        "targets and weights are left out. In JSON, of the columns of x by `feature_names`. "
+        "Default: all.",
+        examples=[["width", "height"]],
+    )
+    name: str | None = Field(None, description="Files: a label for people.")
+    task: TaskName | None = Field(None, description=f"Files: {TASK_DESCRIPTION}")
     categorical: list[str] = Field(
         default_factory=list,
-        description="CSV and Arrow: a feature whose levels have no order; once for each of "
+        description="Files: a feature whose levels have no order; once for each of "
         "several. Columns of texts are such without, so it is needed for numbers; in CSV they "
         "become texts.",
         examples=[["zip"]],
     )
     ordered: list[str] = Field(
         default_factory=list,
-        description="CSV and Arrow: a feature and all its levels in their order, as "
+        description="Files: a feature and all its levels in their order, as "
         "`size:small|medium|large`; once for each of several.",
         examples=[["size:small|medium|large"]],
     )
     weights: str | None = Field(
         None,
-        description="CSV and Arrow: the column that says what each row counts, see `weights` in "
+        description="Files: the column that says what each row counts, see `weights` in "
         "JSON; it is no feature. Default: none.",
     )
 
@@ -204,12 +221,14 @@ def checked_dataset(
 class ColumnSummary(AnswerModel):
     """What one column holds, in the unit of the column."""
 
-    name: str
-    min: float
-    max: float
-    mean: float
-    standard_deviation: float = Field(description="With n - 1 in the denominator.")
-    missing: int | None = Field(
+    name: str = Field(description=COLUMN_NAME)
+    min: float = Field(description="The least value, in the unit of the column.")
+    max: float = Field(description="The largest value, in the unit of the column.")
+    mean: float = Field(description="In the unit of the column.")
+    standard_deviation: Amount = Field(
+        description="In the unit of the column, with n - 1 in the denominator."
+    )
+    missing: Tally | None = Field(
         None,
         description="How many rows miss this cell, and are in no other figure of the column; only "
         "where some do.",
@@ -219,37 +238,41 @@ class ColumnSummary(AnswerModel):
 class LevelSummary(AnswerModel):
     """How frequent one level is."""
 
-    level: str | int | float
-    rows: int = Field(description="How many rows have it.")
+    level: str | int | float = Field(
+        description="As it was sent: a text, or a number in the unit of the column."
+    )
+    rows: Tally = Field(description="How many rows have it.")
 
 
 class CategorySummary(AnswerModel):
     """The levels of a categorical feature, which are those that queries may have."""
 
-    name: str
-    kind: Literal["unordered", "ordered"]
+    name: str = Field(description=COLUMN_NAME)
+    kind: Literal["unordered", "ordered"] = Field(
+        description="Whether the order of its levels matters to distances."
+    )
     levels: list[LevelSummary] = Field(description="In their order, or sorted.")
 
 
 class ClassSummary(AnswerModel):
     """How frequent one class is."""
 
-    label: str | int
-    rows: int = Field(description="How many rows are of it.")
+    label: str | int = Field(description="As it was sent: a text, or any whole number.")
+    rows: Tally = Field(description="How many rows are of it.")
 
 
 class WeightSummary(AnswerModel):
     """What the rows of a dataset count."""
 
     column: str = Field(description="What the column of the weights is called in a file.")
-    sum: float
-    zero: int = Field(description="How many rows have a weight of 0.")
+    sum: Amount = Field(description="Of the weights of all rows.")
+    zero: Tally = Field(description="How many rows have a weight of 0.")
 
 
 class DatasetSummary(AnswerModel):
     """The columns of a dataset."""
 
-    features: list[ColumnSummary | CategorySummary]
+    features: list[ColumnSummary | CategorySummary] = Field(description="One a feature.")
     targets: list[ColumnSummary] = Field(description="Empty where the target is classes.")
     classes: list[ClassSummary] | None = Field(
         None, description="In the order of probabilities; only where the target is classes."
@@ -260,22 +283,22 @@ class DatasetItem(AnswerModel):
     """A dataset without what its columns hold."""
 
     id: str = Field(description="How requests refer to it; the same for all its versions.")
-    name: str | None
-    version: int = Field(description="1 for the upload, one more for each append.")
-    rows: int
-    features: int
-    targets: int
-    feature_names: list[str]
-    target_names: list[str]
+    name: str | None = Field(description="A label for people; null where none was sent.")
+    version: Version
+    rows: Tally = Field(description="How many rows it has, those that were left out not counted.")
+    features: Tally = Field(description="How many features a row and a query have.")
+    targets: Tally = Field(description="How many targets a row has.")
+    feature_names: list[str] = Field(description="In the order of the cells of a query.")
+    target_names: list[str] = Field(description="In the order of the values of a prediction.")
     task: TaskName = Field(description="`classification` where the target is classes.")
-    dropped_rows: int = Field(
+    dropped_rows: Tally = Field(
         description="How many rows were sent of which a target was missing, or all features; they "
         "are left out."
     )
     weights: WeightSummary | None = Field(
         None, description="What the rows count; only where they have weights."
     )
-    bytes: int = Field(description="Bytes that its arrays hold in memory.")
+    bytes: Tally = Field(description="Bytes that its arrays hold in memory.")
     digest: str = Field(description="sha256 of the content: the rows and the names of columns.")
 
     @classmethod
@@ -284,34 +307,29 @@ class DatasetItem(AnswerModel):
         return cls(**_facts(dataset))
 
 
-class Source(AnswerModel):
-    """How an upload in CSV was read."""
-
-    format: str
-    delimiter: str = Field(description="The character between cells: comma, semicolon or tab.")
-
-
 class DatasetDescription(DatasetItem):
     """A dataset and what its columns hold."""
 
-    summary: DatasetSummary
-    source: Source | None = Field(None, description="Only in the answer to an upload in CSV.")
+    summary: DatasetSummary = Field(description="What its columns hold.")
+    source: Source | None = Field(
+        None, description="How the file was read; only in the answer to an upload of a file."
+    )
 
     @classmethod
     def described(
-        cls, dataset: Dataset, summary: DatasetSummary, delimiter: str | None = None
+        cls, dataset: Dataset, summary: DatasetSummary, source: Source | None = None
     ) -> "DatasetDescription":
-        """Return the description, with the delimiter of the CSV that it was just read from."""
+        """Return the description, with how the file was read that it was just made from."""
         facts = _facts(dataset)
-        if delimiter is not None:
-            facts["source"] = Source(format="csv", delimiter=delimiter)
+        if source is not None:
+            facts["source"] = source
         return cls(summary=summary, **facts)
 
 
 class DatasetPage(AnswerModel):
     """Some of the datasets, in the order of their upload."""
 
-    datasets: list[DatasetItem]
+    datasets: list[DatasetItem] = Field(description="The oldest first.")
     next: str | None = Field(
         description="What to send as `after` for the next page; null at the end."
     )

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from service.api.schemas.base import AnswerModel, Column, Estimates, Vectors
+from service.api.schemas.base import Amount, AnswerModel, Column, Estimates, Share, Tally, Vectors
 from service.domain.arrays import Floats
 from service.domain.prediction import IntervalKind, Noise, Prediction
 
@@ -19,13 +19,13 @@ class NoiseItem(AnswerModel):
     signal_scale: Column | None = Field(
         None, description="For kriging, standard deviation of the surface before any row was seen."
     )
-    trace: float | None = Field(
+    trace: Amount | None = Field(
         None, description="Of the hat matrix: the equivalent number of parameters. Not of kriging."
     )
-    degrees_of_freedom: float | None = Field(
+    degrees_of_freedom: Amount | None = Field(
         None, description="Of the residual scale. Kriging takes its scales as known."
     )
-    rows: int = Field(
+    rows: Tally = Field(
         description="How many rows told it: all, or a sample, for which the trace is an estimate."
     )
 
@@ -44,10 +44,10 @@ class NoiseItem(AnswerModel):
 class IntervalItem(AnswerModel):
     """An interval about each estimate, and how far each query is from the data."""
 
-    kind: IntervalKind
-    level: float = Field(description="How often it is meant to hold.")
-    lower: Estimates = Field(description="As `mean`; null where nothing bounds it.")
-    upper: Estimates
+    kind: IntervalKind = Field(description="As `interval_kind` of the request.")
+    level: Share = Field(description="How often it is meant to hold.")
+    lower: Estimates = Field(description="As `mean`; null where nothing bounds it from below.")
+    upper: Estimates = Field(description="As `mean`; null where nothing bounds it from above.")
     distance: Column = Field(description="From each query to its nearest row, in the fit's metric.")
     distance_rank: Column = Field(
         description="The share of the rows that lie nearer to their nearest other row: at 1 the "
@@ -58,7 +58,7 @@ class IntervalItem(AnswerModel):
 class QuantilesItem(AnswerModel):
     """Quantiles of y at each query."""
 
-    levels: list[float]
+    levels: list[Share] = Field(description="As asked for: 0.5 is the median.")
     values: Vectors = Field(
         description="One list a query, with one value a level, or with a list of t values a level "
         "for t > 1 targets; each is the y of a row. null where no row carries weight."

@@ -12,6 +12,8 @@ from service.api.schemas.base import (
     Items,
     Places,
     RequestModel,
+    Tally,
+    Version,
     Whole,
 )
 from service.api.schemas.dataset_choice import DatasetChoice, checked_timeout
@@ -152,10 +154,10 @@ class MinimizationResponse(AnswerModel):
     """The path from each start, in their order."""
 
     dataset_id: str | None = Field(description="null for an inline dataset.")
-    dataset_version: int
+    dataset_version: Version
     fit: ResolvedFit = Field(description="The surface, with every choice made.")
-    target: str
-    best: int | None = Field(
+    target: str = Field(description="The name of the target that was followed.")
+    best: Tally | None = Field(
         description="The path that ends lowest (highest with `ascent`), from 0; null if none has "
         "a value."
     )

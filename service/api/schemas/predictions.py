@@ -7,12 +7,15 @@ import numpy as np
 from pydantic import Field
 
 from service.api.schemas.base import (
+    Amount,
     AnswerModel,
     Column,
     Estimates,
     Indices,
     Items,
+    Tally,
     Vectors,
+    Version,
 )
 from service.api.schemas.classes import Label, class_fields, issues_of_no_class
 from service.api.schemas.extras import (
@@ -37,9 +40,15 @@ from service.engine.commands import Answer, ChosenBy
 class IssueItem(AnswerModel):
     """What should be known about some of the estimates."""
 
-    status: Status
+    status: Status = Field(
+        description="`no_support`: no row carries weight, so the estimate is null. `degenerate`: "
+        "the rows in reach do not determine the fit, and a remedy was taken. `extrapolated`: the "
+        "query lies outside the data. `not_converged`: a system was solved to less than 1e-8. "
+        "`undetermined`: the rows tell nothing of a slope or of the noise. `unbounded`: too few "
+        "rows for the level of an interval. `missing_cells`: the query misses features."
+    )
     queries: Indices = Field(description="Positions in `queries`, from 0, ascending.")
-    advice: str
+    advice: str = Field(description="What it means for them, and what to do.")
 
     @classmethod
     def from_domain(cls, issue: Issue) -> "IssueItem":
@@ -53,7 +62,7 @@ class NeighborList(AnswerModel):
     rows: list[int] = Field(description="Positions in the dataset, from 0, in upload order.")
     distances: list[float] = Field(description="In the fit's metric.")
     weights: list[float] = Field(description="Signed; the estimate is the sum of weight times y.")
-    leverage: float = Field(
+    leverage: Amount = Field(
         description="The sum of the squared weights: the variance of the estimate where the noise "
         "has the variance 1."
     )
@@ -82,20 +91,22 @@ def neighbor_lists(found: Neighbors) -> Items[NeighborList]:
 class PlanItem(AnswerModel):
     """How the service went about it."""
 
-    backend: str
+    backend: str = Field(description="Which engine computed it: `native` or `keops`.")
     search: str = Field(description="How rows are found: `tree` or `scan`.")
     solver: str | None = Field(
         description="How the system of kriging over all rows is solved; null for other fits."
     )
-    precision: str
-    block_size: int = Field(description="The most queries computed between two looks at the clock.")
+    precision: str = Field(description="Of the numbers computed with, such as `float64`.")
+    block_size: Tally = Field(
+        description="The most queries computed between two looks at the clock."
+    )
     reasons: list[str] = Field(description="Why, a sentence each.")
 
 
 class DiagnosticsItem(AnswerModel):
     """How each estimate came about; one number a query."""
 
-    plan: PlanItem
+    plan: PlanItem = Field(description="How the service went about it, and why.")
     support: Indices = Field(description="Rows that carry weight.")
     effective_rows: Column = Field(
         description="How many rows of equal weight would be worth as much; null of kriging and of "
@@ -137,13 +148,13 @@ class SolverItem(AnswerModel):
         description="`cholesky`, `low_rank` or `conjugate_gradient` of kriging; `gradient_descent` "
         "of linear regression."
     )
-    iterations: int
-    relative_residual: float = Field(
+    iterations: Tally = Field(description="Steps of the solver; 0 where it has none.")
+    relative_residual: Amount = Field(
         description="Of the true residual, computed anew from the solution; for `low_rank` it may "
         "be a proven bound of it from above. For `gradient_descent`, the largest entry of the "
         "gradient over that at the start."
     )
-    jitter: float = Field(description="Added to alpha to make the system solvable; 0 as a rule.")
+    jitter: Amount = Field(description="Added to alpha to make the system solvable; 0 as a rule.")
     loss_history: list[Column] | None = Field(
         None,
         description="Only of `gradient_descent`: for each target, the mean squared residual at "
@@ -167,7 +178,7 @@ class PredictionResponse(AnswerModel):
     """Estimates at the queries, in their order."""
 
     dataset_id: str | None = Field(description="null for an inline dataset.")
-    dataset_version: int
+    dataset_version: Version
     fit: ResolvedFit = Field(description="The fit that was used, with every choice made.")
     chosen_by: ChosenBy | None = Field(
         None,
@@ -191,7 +202,7 @@ class PredictionResponse(AnswerModel):
     classes: list[Class] | None = Field(
         None, description="With `probabilities`: the classes in their order."
     )
-    target_names: list[str]
+    target_names: list[str] = Field(description="In the order of the values of an estimate.")
     issues: list[IssueItem] = Field(description="What should be known about single estimates.")
     solver: SolverItem | None = Field(
         None,
@@ -241,17 +252,22 @@ class PredictionResponse(AnswerModel):
         if prediction.diagnostics is not None:
             optional["diagnostics"] = DiagnosticsItem.from_domain(answer, prediction.diagnostics)
         optional.update(extras_of(prediction))
-        issues = prediction.issues
         if dataset.classes is None:
             optional["mean"] = of_targets(prediction.mean)
         else:
             optional.update(class_fields(dataset.classes, prediction))
-            issues += issues_of_no_class(prediction)
         return cls(
             dataset_id=dataset.id or None,
             dataset_version=dataset.version,
             fit=fit_from_domain(answer.fit),
             target_names=list(dataset.target_columns),
-            issues=[IssueItem.from_domain(issue) for issue in issues],
+            issues=[IssueItem.from_domain(issue) for issue in issues_of(answer)],
             **optional,
         )
+
+
+def issues_of(answer: Answer) -> tuple[Issue, ...]:
+    """Return what should be known about single estimates."""
+    if answer.dataset.classes is None:
+        return answer.prediction.issues
+    return answer.prediction.issues + issues_of_no_class(answer.prediction)

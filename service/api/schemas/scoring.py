@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.api.schemas.base import AnswerModel
+from service.api.schemas.base import Amount, AnswerModel, Share, Tally, Version
 from service.api.schemas.dataset_choice import DatasetChoice, checked_timeout
 from service.api.schemas.datasets import RowsUpload
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
@@ -65,50 +65,59 @@ class ScoreRequest(DatasetChoice):
 class TargetScore(AnswerModel):
     """How well one target is predicted, in its unit."""
 
-    name: str
-    rmse: float | None = Field(description="Root of the mean squared error.")
-    mae: float | None = Field(description="Mean of the errors' sizes.")
+    name: str = Field(description="Of the target, or the class.")
+    rmse: Amount | None = Field(
+        description="Root of the mean squared error, in the unit of the target."
+    )
+    mae: Amount | None = Field(description="Mean of the errors' sizes, in the unit of the target.")
     r2: float | None = Field(
-        description="1 for no error, 0 for the errors of the mean; null where all are equal."
+        description="1 for no error, 0 for the errors of the mean; null where all are equal.",
+        json_schema_extra={"maximum": 1},
     )
-    coverage: float | None = Field(description="The share of the values within their intervals.")
-    mean_width: float | None = Field(
-        description="Of the intervals; null where one has no bound, for too few rows."
+    coverage: Share | None = Field(description="The share of the values within their intervals.")
+    mean_width: Amount | None = Field(
+        description="Of the intervals, in the unit of the target; null where one has no bound, for "
+        "too few rows."
     )
-    gcv: float | None = Field(
+    gcv: Amount | None = Field(
         description="Generalised cross-validation: the mean square of y - f(x) with all rows in "
-        "the fit, over (1 - trace / n) squared."
+        "the fit, over (1 - trace / n) squared; in the squared unit of the target."
     )
-    aicc: float | None = Field(description="Akaike's criterion, corrected for a small sample.")
+    aicc: float | None = Field(
+        description="Akaike's criterion, corrected for a small sample; it has no unit, and the "
+        "least is best."
+    )
 
 
 class ScoreResponse(AnswerModel):
     """How good a fit is."""
 
     dataset_id: str | None = Field(description="null for an inline dataset.")
-    dataset_version: int
+    dataset_version: Version
     fit: ResolvedFit = Field(description="What was judged, with every choice made.")
     by: Literal["leave_one_out", "rows"] = Field(description="What it was judged by.")
-    rows: int = Field(description="How many rows it was judged by.")
+    rows: Tally = Field(description="How many rows it was judged by.")
     sampled: bool = Field(description="They are a sample of the dataset's rows.")
-    without_prediction: int = Field(
+    without_prediction: Tally = Field(
         description="How many of them have no prediction; they are in none of the figures."
     )
-    interval_kind: IntervalKind | None
-    level: float
-    trace: float | None = Field(
+    interval_kind: IntervalKind | None = Field(
+        description="Which intervals were judged; null for none."
+    )
+    level: Share = Field(description="How often the intervals are meant to hold.")
+    trace: Amount | None = Field(
         description="Of the hat matrix: the equivalent number of parameters. null with `rows`, "
         "and for a robust fit of several targets, where each has its own."
     )
     targets: list[TargetScore] = Field(
         description="One a target; one a class where the target is classes, for its indicator."
     )
-    accuracy: float | None = Field(
+    accuracy: Share | None = Field(
         None,
         description="Only where the target is classes: the share of rows whose likeliest class is "
         "the true one.",
     )
-    log_loss: float | None = Field(
+    log_loss: Amount | None = Field(
         None,
         description="With `accuracy`: the mean of -log of the probability of the true class, in "
         "nats; a probability of 0 counts as 2.2e-16.",

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from service.api.schemas.base import AnswerModel
+from service.api.schemas.base import Amount, AnswerModel, Tally
 from service.engine.limits import Limits
 
 
@@ -19,9 +19,12 @@ class ErrorItem(AnswerModel):
 class ProblemDetails(AnswerModel):
     """Why a request failed (RFC 9457)."""
 
-    type: str = Field(description="A stable name, such as `urn:nearfit:problem:invalid-input`.")
+    type: str = Field(
+        description="Where the guide of this service says what to do, such as "
+        "`/guide/troubleshooting/#invalid-input`. What follows `#` is stable."
+    )
     title: str = Field(description="The type in words.")
-    status: int = Field(description="The HTTP status code.")
+    status: int = Field(description="The HTTP status code.", ge=400, le=599)
     detail: str = Field(description="What went wrong this time, and what to do.")
     instance: str = Field(description="The path of the request.")
     request_id: str = Field(description="As in the header X-Request-Id and in the service's log.")
@@ -29,25 +32,27 @@ class ProblemDetails(AnswerModel):
         None, description="The single values at fault, where there are any."
     )
     workers: dict[str, str] | None = Field(
-        None, description="Only from /readyz: what each worker is doing."
+        None,
+        description="Only from /readyz: what each worker is doing.",
+        examples=[{"native": "warming up"}],
     )
 
 
 class LimitsAnswer(AnswerModel):
     """What the service takes."""
 
-    max_body_bytes: int = Field(description="Bytes of the largest request body.")
-    max_queries: int = Field(description="Queries in one request.")
-    max_features: int = Field(description="Features of a dataset.")
-    max_targets: int = Field(description="Targets of a dataset.")
-    max_neighbor_entries: int = Field(
+    max_body_bytes: Tally = Field(description="Bytes of the largest request body.")
+    max_queries: Tally = Field(description="Queries in one request.")
+    max_features: Tally = Field(description="Features of a dataset.")
+    max_targets: Tally = Field(description="Targets of a dataset.")
+    max_neighbor_entries: Tally = Field(
         description="Rows listed in one answer, over all its queries, with `neighbors`."
     )
-    default_timeout_s: float = Field(description="Seconds a prediction may take by default.")
-    max_timeout_s: float = Field(description="The largest `timeout_s`, in seconds.")
-    memory_budget_bytes: int = Field(description="Bytes that all datasets together may hold.")
-    memory_used_bytes: int = Field(description="Bytes that they hold now.")
-    max_pending_requests: int = Field(description="Predictions that may wait or run at once.")
+    default_timeout_s: Amount = Field(description="Seconds a prediction may take by default.")
+    max_timeout_s: Amount = Field(description="The largest `timeout_s`, in seconds.")
+    memory_budget_bytes: Tally = Field(description="Bytes that all datasets together may hold.")
+    memory_used_bytes: Tally = Field(description="Bytes that they hold now.")
+    max_pending_requests: Tally = Field(description="Predictions that may wait or run at once.")
 
     @classmethod
     def from_domain(cls, limits: Limits, memory_used_bytes: int) -> "LimitsAnswer":
@@ -69,11 +74,13 @@ class LimitsAnswer(AnswerModel):
 class Liveness(AnswerModel):
     """The process answers."""
 
-    status: str = Field(examples=["alive"])
+    status: str = Field(description="Always `alive`.", examples=["alive"])
 
 
 class Readiness(AnswerModel):
     """Predictions can be computed without waiting for a start or a compiler."""
 
-    status: str = Field(examples=["ready"])
-    workers: dict[str, str] = Field(description="What each worker is doing.")
+    status: str = Field(description="Always `ready`.", examples=["ready"])
+    workers: dict[str, str] = Field(
+        description="What each worker is doing.", examples=[{"native": "ready"}]
+    )

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import Field
 
-from service.api.schemas.base import AnswerModel, Grouping, Whole
+from service.api.schemas.base import Amount, AnswerModel, Grouping, Share, Tally, Version, Whole
 from service.api.schemas.dataset_choice import DatasetChoice
 from service.api.schemas.fits import FitField, ResolvedFit, fit_from_domain, fit_to_domain
 from service.domain.errors import InvalidInput
@@ -144,28 +144,28 @@ class ScoreItem(AnswerModel):
     """What one candidate is worth."""
 
     fit: ResolvedFit = Field(description="Ready to be sent to /predict.")
-    error: float | None = Field(
+    error: Amount | None = Field(
         description="Leave-one-out error in standard deviations of y, over all targets, or for "
         "classes the log-loss over that of their frequencies: 1 is the error of the mean. null "
         "where some row had no prediction."
     )
-    rmse: list[float | None] = Field(
+    rmse: list[Amount | None] = Field(
         description="Root of the mean squared leave-one-out residual of each target, in its unit."
     )
-    rows: int = Field(description="How many rows were left out, one at a time.")
+    rows: Tally = Field(description="How many rows were left out, one at a time.")
     step: Step = Field(description="Where in the search it was found.")
-    elapsed_s: float = Field(description="Seconds from the start of the search.")
+    elapsed_s: Amount = Field(description="Seconds from the start of the search.")
     criterion: float | None = Field(
         None,
         description="What the selector minimises, where it is not the error: cv_ls and gcv in the "
-        "squared unit of y, aicc without one. null where some row had no prediction.",
+        "squared unit of y, aicc without a unit. null where some row had no prediction.",
     )
-    accuracy: float | None = Field(
+    accuracy: Share | None = Field(
         None,
         description="Only where the target is classes: the share of rows whose likeliest class is "
         "the true one.",
     )
-    log_loss: float | None = Field(
+    log_loss: Amount | None = Field(
         None, description="With `accuracy`: the mean of -log of the true class's probability."
     )
 
@@ -191,15 +191,15 @@ class ScoreItem(AnswerModel):
 class TuningJobItem(AnswerModel):
     """A search for the best fit: how far it is, and what it has found."""
 
-    id: str
+    id: str = Field(description="How requests refer to it.")
     kind: Literal["tuning"]
     dataset_id: str | None = Field(description="null for an inline dataset.")
-    dataset_version: int
+    dataset_version: Version
     automatic: bool = Field(description="Begun at an upload, not by a request.")
-    state: JobState
-    progress: float = Field(description="The share of its time that has passed; 1 at its end.")
-    budget_s: float
-    elapsed_s: float
+    state: JobState = Field(description="`waiting` and `running` change; the others are its end.")
+    progress: Share = Field(description="The share of its time that has passed; 1 at its end.")
+    budget_s: Amount = Field(description="Seconds that it may take.")
+    elapsed_s: Amount = Field(description="Seconds that it has taken so far.")
     detail: str = Field(description="Why it ended as it did, where that needs saying.")
     best: ScoreItem | None = Field(description="The best so far; null while there is none.")
 
@@ -242,7 +242,7 @@ class TuningResponse(TuningJobItem):
 class JobPage(AnswerModel):
     """The jobs under way and the latest that have ended, the latest first."""
 
-    jobs: list[TuningJobItem]
+    jobs: list[TuningJobItem] = Field(description="The latest first.")
 
     @classmethod
     def from_domain(cls, jobs: list[TuningJob]) -> "JobPage":

@@ -9,6 +9,7 @@ import pytest
 from service.api import arrow_streams
 from service.api.arrow_messages import decompressed_bytes
 from service.api.arrow_streams import read_arrow
+from service.domain.categories import MixedRows
 from service.domain.errors import BodyTooLarge, InvalidInput, MalformedBody
 from service.engine.limits import Limits
 from tests.api.streams import matrix, stream
@@ -64,7 +65,8 @@ def test_batches_are_joined_in_their_order() -> None:
 def test_a_null_in_a_later_batch_is_a_missing_cell() -> None:
     values = pa.array([1.0] * 9 + [None, 2.0])
     body = bytearray(stream({"a": values, "b": values}, batch_rows=4))
-    found = read_arrow(body, Limits()).columns().values(("a", "b"))
+    found = read_arrow(body, Limits()).columns().rows(("a", "b")).points
+    assert not isinstance(found, MixedRows)
     assert np.argwhere(np.isnan(found)).tolist() == [[9, 0], [9, 1]]
 
 

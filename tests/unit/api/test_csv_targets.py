@@ -38,16 +38,16 @@ def test_a_target_is_numbers_or_texts(cells: list[str]) -> None:
     text = "x,y\n" + "".join(f"{j},{cell}\n" for j, cell in enumerate(cells))
     numbers = [as_number(cell) for cell in cells]
     if all(number is not None and not math.isinf(number) for number in numbers):
-        found = read_table(memoryview(text.encode()), Limits()).targets(("y",))
+        found = read_table(text.encode(), Limits()).rows(("x",), ("y",)).targets
         assert not isinstance(found, Labels)
         for read, number in zip(found[:, 0].tolist(), numbers, strict=True):
             assert read == number or (math.isnan(read) and number is not None)
     elif any(is_number(cell) for cell in cells):
         with pytest.raises(InvalidInput) as refused:
-            read_table(memoryview(text.encode()), Limits())
+            read_table(text.encode(), Limits())
         assert refused.value.faults[0].pointer.endswith(",2")
     else:
-        found = read_table(memoryview(text.encode()), Limits()).targets(("y",))
+        found = read_table(text.encode(), Limits()).rows(("x",), ("y",)).targets
         assert isinstance(found, Labels)
         names = [None if code < 0 else found.names[code] for code in found.codes]
         assert names == [cell.strip() or None for cell in cells]

@@ -1,0 +1,1 @@
+"""Rows in the formats of files: told apart, inflated, read and written."""

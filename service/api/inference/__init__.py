@@ -1,0 +1,1 @@
+"""The Open Inference Protocol, version 2: a dataset with its fit is a model."""

@@ -1,0 +1,1 @@
+"""What each command of `nearfit` does; `service/cli.py` chooses among them."""
