@@ -262,7 +262,6 @@ def test_too_many_classes_are_refused(api: httpx.Client, kind: str) -> None:
     [
         ("x,y\n1,a\n2,3\n", "cell=2,2", "'a', a text"),  # texts among numbers
         ("x,y\n1,2\n2,?\n", "cell=3,2", "leave the cell empty"),
-        ("x;y\n1;2,5\n2;3,5\n", "cell=2,2", "write decimals with a point"),
         ("x,y\n1,a\nfar,b\n", "cell=3,1", "'far', a text"),  # the target is not at fault
         ("x,y\n1,a\n2,a\n", "/y", "at least two classes"),
     ],
