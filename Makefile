@@ -8,7 +8,7 @@ COMPILABLE := $(VENV)/.compilable
 PEERS := $(VENV)/.peers
 GUIDE := service/guide/index.html
 
-.PHONY: help install serve demo test lint unit bench bench-quick openapi pictures docs clean
+.PHONY: help install serve demo test lint unit browser bench bench-quick openapi pictures docs clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -43,7 +43,10 @@ lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/lint-imports
 
 unit: $(COMPILABLE) ## The tests alone
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m 'not browser'
+
+browser: $(COMPILABLE) ## The tests of the pages, in Debian's chromium
+	$(BIN)/python -m pytest tests/browser
 
 $(PEERS): $(INSTALLED) pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
