@@ -34,7 +34,7 @@ serve: $(COMPILABLE) $(GUIDE) ## Start the service with the sample dataset
 demo: $(COMPILABLE) ## Predict on real data over HTTP, and stop
 	$(BIN)/nearfit demo
 
-test: lint unit ## Everything: lint, types, contracts, tests
+test: lint unit ## Lint, types, contracts, tests
 
 lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/ruff check .

@@ -91,6 +91,7 @@ def test_a_search_answers_with_the_best_fit_and_all_scores(untuned: Any, tuned: 
         "nadaraya_watson",
         "local_polynomial",
         "kriging",
+        "linear",
     }
     elapsed = [each["elapsed_s"] for each in scores]
     assert elapsed == sorted(elapsed)
