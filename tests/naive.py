@@ -1,5 +1,6 @@
 """The slow, obvious version of every method: what the fast ones are held against."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
@@ -9,48 +10,66 @@ import numpy as np
 from service.domain.arrays import Floats
 
 KERNELS: dict[str, Callable[[float], float]] = {
-    "gaussian": lambda u: float(np.exp(-u * u / 2)),
+    "gaussian": lambda u: math.exp(-u * u / 2),
     "epanechnikov": lambda u: max(0.0, 1 - u * u),
     "tricube": lambda u: max(0.0, 1 - u**3) ** 3,
     "uniform": lambda u: 1.0 if u <= 1 else 0.0,
     "triangular": lambda u: max(0.0, 1 - u),
     "biweight": lambda u: max(0.0, 1 - u * u) ** 2,
     "triweight": lambda u: max(0.0, 1 - u * u) ** 3,
-    "cosine": lambda u: float(np.cos(np.pi * u / 2)) if u < 1 else 0.0,
+    "cosine": lambda u: math.cos(math.pi * u / 2) if u < 1 else 0.0,
 }
 
 COVARIANCES: dict[str, Callable[[float], float]] = {
-    "gaussian": lambda s: float(np.exp(-s * s / 2)),
-    "laplacian": lambda s: float(np.exp(-s)),
-    "matern32": lambda s: float((1 + np.sqrt(3) * s) * np.exp(-np.sqrt(3) * s)),
-    "matern52": lambda s: float((1 + np.sqrt(5) * s + 5 * s * s / 3) * np.exp(-np.sqrt(5) * s)),
+    "gaussian": lambda s: math.exp(-s * s / 2),
+    "laplacian": lambda s: math.exp(-s),
+    "matern32": lambda s: (1 + math.sqrt(3) * s) * math.exp(-math.sqrt(3) * s),
+    "matern52": lambda s: (1 + math.sqrt(5) * s + 5 * s * s / 3) * math.exp(-math.sqrt(5) * s),
 }
 
 
 def distance(a: Floats, b: Floats) -> float:
     """Return the Euclidean distance of two points, over the cells that neither misses."""
-    total, common = 0.0, 0
-    for p, r in zip(a.tolist(), b.tolist(), strict=True):
-        if not np.isnan(p) and not np.isnan(r):
-            total += (p - r) * (p - r)  # not **2, which is libm's pow and may differ in a bit
-            common += 1
-    return float(np.sqrt(total * (len(a) / common))) if common else np.inf
+    return float(distances(a[np.newaxis], b)[0])
+
+
+def distances(x: Floats, q: Floats) -> Floats:
+    """Return the Euclidean distance of each row to one point, (n,), as `distance` has it."""
+    total, common = np.zeros(len(x)), np.zeros(len(x))
+    for column, place in zip(x.T, q, strict=True):  # one feature after the other, as is defined
+        difference = column - place
+        both = ~np.isnan(difference)
+        total += np.where(both, difference * difference, 0.0)
+        common += both
+    rescaled = np.full(len(x), np.inf)
+    some = common > 0
+    rescaled[some] = np.sqrt(total[some] * (x.shape[1] / common[some]))
+    return rescaled
+
+
+def covariances(a: Floats, b: Floats, kernel: str, length_scale: float) -> Floats:
+    """Return the covariance of each row of a with each of b, (rows of a, rows of b)."""
+    c = COVARIANCES[kernel]
+    scaled = [distances(b, row) / length_scale for row in a]
+    return np.array([[c(s) for s in row.tolist()] for row in scaled])
 
 
 def nearest(x: Floats, q: Floats, k: int) -> list[int]:
     """Return the k nearest rows of one query, by (distance, row)."""
-    return sorted(range(len(x)), key=lambda i: (distance(x[i], q), i))[:k]
+    r = distances(x, q).tolist()
+    return sorted(range(len(x)), key=lambda i: (r[i], i))[:k]
 
 
 def knn(x: Floats, y: Floats, q: Floats, k: int, weights: str = "uniform") -> Floats:
     """Return the mean of the k nearest rows of one query."""
-    rows = [i for i in nearest(x, q, k) if distance(x[i], q) < np.inf]
+    r = distances(x, q)
+    rows = [i for i in nearest(x, q, k) if r[i] < np.inf]
     if weights == "uniform":
         return np.asarray(np.mean([y[i] for i in rows], axis=0))
-    exact = [i for i in rows if distance(x[i], q) == 0]
+    exact = [i for i in rows if r[i] == 0]
     if exact:
         return np.asarray(np.mean([y[i] for i in exact], axis=0))
-    w = [1 / distance(x[i], q) for i in rows]
+    w = [1 / r[i] for i in rows]
     weighted = [w_i * y[i] for w_i, i in zip(w, rows, strict=True)]
     return np.asarray(np.sum(weighted, axis=0) / np.sum(w))
 
@@ -71,20 +90,21 @@ def local_polynomial(
 
     By least squares on the square roots of the weights (an SVD), not by normal equations.
     """
-    distances = [distance(row, q) for row in x]
-    near = [r for r in sorted(distances)[: n_neighbors or 1] if r < np.inf]
-    if not near:
+    r = distances(x, q)
+    near = np.sort(r)[: n_neighbors or 1]
+    near = near[near < np.inf]
+    if not near.size:
         return None
-    h = near[-1] if bandwidth is None else bandwidth
-    shift = min(distances) if kernel == "gaussian" else 0.0
-    w = np.array([KERNELS[kernel](r / h) for r in distances])
-    if kernel == "gaussian":
-        w = np.array([np.exp(-(r * r - shift * shift) / (2 * h * h)) for r in distances])
+    h = float(near[-1]) if bandwidth is None else bandwidth
     if row_bandwidths is not None:
-        w = np.array(
-            [KERNELS[kernel](r / h) for r, h in zip(distances, row_bandwidths, strict=True)]
-        )
+        scaled = (r / row_bandwidths).tolist()
+        w = np.array([KERNELS[kernel](u) for u in scaled])
         h = float(np.median(row_bandwidths))
+    elif kernel == "gaussian":
+        shift = r.min()
+        w = np.exp(-(r * r - shift * shift) / (2 * h * h))
+    else:
+        w = np.array([KERNELS[kernel](u) for u in (r / h).tolist()])
     if row_weights is not None:
         w = w * row_weights
     if not (w > 0).any():
@@ -156,7 +176,6 @@ def kriging(
     if n_neighbors is not None:
         rows = nearest(x, q, n_neighbors)
         x, y = x[rows], y[rows]
-    c = COVARIANCES[kernel]
-    matrix = np.array([[c(distance(a, b) / length_scale) for b in x] for a in x])
-    k = np.array([c(distance(a, q) / length_scale) for a in x])
+    matrix = covariances(x, x, kernel, length_scale)
+    (k,) = covariances(q[np.newaxis], x, kernel, length_scale)
     return np.asarray(k @ np.linalg.solve(matrix + alpha * np.eye(len(x)), y))

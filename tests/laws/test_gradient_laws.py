@@ -45,9 +45,8 @@ def coefficients(sample: Sample, fit: Fit) -> Floats | None:
         return naive.plane(sample.x, sample.y)[1:]
     if not isinstance(fit, Kriging) or fit.n_neighbors is not None:
         return None
-    c, x = naive.COVARIANCES[fit.kernel], sample.x
-    matrix = np.array([[c(naive.distance(a, b) / fit.length_scale) for b in x] for a in x])
-    return np.asarray(np.linalg.solve(matrix + fit.alpha * np.eye(len(x)), sample.y))
+    matrix = naive.covariances(sample.x, sample.x, fit.kernel, fit.length_scale)
+    return np.asarray(np.linalg.solve(matrix + fit.alpha * np.eye(len(matrix)), sample.y))
 
 
 @given(case=cases())

@@ -47,8 +47,7 @@ def solved(x: Floats, y: Floats, fit: Fit) -> Floats | None:
         return naive.plane(x, y)[1:]
     if not isinstance(fit, Kriging) or fit.n_neighbors is not None:
         return None
-    c = naive.COVARIANCES[fit.kernel]
-    matrix = np.array([[c(naive.distance(a, b) / fit.length_scale) for b in x] for a in x])
+    matrix = naive.covariances(x, x, fit.kernel, fit.length_scale)
     return np.asarray(np.linalg.solve(matrix + fit.alpha * np.eye(len(x)), y))
 
 
@@ -174,7 +173,7 @@ def test_linear_regression(d: int) -> None:
 
 def naive_line_gradient(x: Floats, y: Floats, q: Floats, h: float) -> Floats:
     """Return the gradient (d,) of a tricube line with fixed h: slope + Σ g_i e_i ∂w_i."""
-    u = np.array([naive.distance(row, q) / h for row in x])
+    u = naive.distances(x, q) / h
     w = np.where(u < 1, (1 - np.minimum(u, 1) ** 3) ** 3, 0.0)
     design = np.column_stack([np.ones(len(x)), x - q])
     inverse = np.linalg.inv(design.T @ (w[:, None] * design))

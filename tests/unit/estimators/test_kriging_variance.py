@@ -35,9 +35,8 @@ def system_of(rows: Resident, fit: Kriging, solver: Solver = Solver.CHOLESKY) ->
 
 
 def expected_variance(x: Floats, q: Floats, fit: Kriging) -> float:
-    c = naive.COVARIANCES[fit.kernel.value]
-    matrix = np.array([[c(naive.distance(a, b) / fit.length_scale) for b in x] for a in x])
-    k = np.array([c(naive.distance(a, q) / fit.length_scale) for a in x])
+    matrix = naive.covariances(x, x, fit.kernel, fit.length_scale)
+    (k,) = naive.covariances(q[None], x, fit.kernel, fit.length_scale)
     return float(1.0 - k @ np.linalg.solve(matrix + fit.alpha * np.eye(len(x)), k))
 
 

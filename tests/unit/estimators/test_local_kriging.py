@@ -25,11 +25,10 @@ def test_the_weights_solve_each_system(kind: Covariance, d: int, k: int) -> None
     x, q = RNG.random((60, d)), RNG.random((35, d))
     rows = NativeBackend().load(x, x[:, :1].copy()).nearest(q, k).rows
     weights, jitters = nearest_weights(x, q, rows, Kriging(kind, 0.4, 0.05, k))
-    c = naive.COVARIANCES[kind]
     for i in range(len(q)):
         near = x[rows[i]]
-        matrix = np.array([[c(naive.distance(a, b) / 0.4) for b in near] for a in near])
-        goal = np.array([c(naive.distance(a, q[i]) / 0.4) for a in near])
+        matrix = naive.covariances(near, near, kind, 0.4)
+        (goal,) = naive.covariances(q[i : i + 1], near, kind, 0.4)
         expected = np.linalg.solve(matrix + 0.05 * np.eye(k), goal)
         assert_allclose(weights[i], expected, rtol=0, atol=1e-12)
     assert not jitters.any()

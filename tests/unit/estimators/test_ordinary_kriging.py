@@ -23,12 +23,11 @@ def nearest(q: Floats, k: int) -> Rows:
 
 def bordered(near: Floats, q: Floats, kind: Covariance, scale: float, alpha: float) -> Floats:
     """Solve [[K + αI, 1], [1ᵀ, 0]] [w, -λ] = [k(x), 1]; return w and the variance left."""
-    c, k = naive.COVARIANCES[kind], len(near)
+    k = len(near)
     matrix = np.ones((k + 1, k + 1))
     matrix[k, k] = 0.0
-    matrix[:k, :k] = [[c(naive.distance(a, b) / scale) for b in near] for a in near]
-    matrix[:k, :k] += alpha * np.eye(k)
-    goal = np.array([*(c(naive.distance(a, q) / scale) for a in near), 1.0])
+    matrix[:k, :k] = naive.covariances(near, near, kind, scale) + alpha * np.eye(k)
+    goal = np.append(naive.covariances(q[None], near, kind, scale), 1.0)
     solution = np.linalg.solve(matrix, goal)
     return np.append(solution[:k], 1.0 - solution @ goal)
 
@@ -48,9 +47,8 @@ def test_weights_and_variance_solve_the_bordered_system(kind: Covariance, k: int
 def test_with_mean_zero_the_variance_is_what_the_weights_do_not_explain(kind: Covariance) -> None:
     rows = nearest(Q, 12)
     got = nearest_systems(X, Q, rows, Kriging(kind, 0.4, 0.05, 12))
-    c = naive.COVARIANCES[kind]
     for i, q in enumerate(Q):
-        goal = np.array([c(naive.distance(a, q) / 0.4) for a in X[rows[i]]])
+        (goal,) = naive.covariances(q[None], X[rows[i]], kind, 0.4)
         assert_allclose(got.variance[i], 1.0 - goal @ got.weights[i], rtol=0, atol=1e-12)
 
 

@@ -36,7 +36,7 @@ def test_nearest_orders_by_distance_then_row(
     got = BACKEND.load(x, y, search).nearest(q, k)
     for i in range(len(q)):
         assert got.rows[i].tolist() == naive.nearest(x, q[i], k)
-        assert_array_equal(got.distances[i], [naive.distance(x[j], q[i]) for j in got.rows[i]])
+        assert_array_equal(got.distances[i], naive.distances(x, q[i])[got.rows[i]])
 
 
 @searches
@@ -47,9 +47,8 @@ def test_within_holds_exactly_the_rows_in_reach(
     x, y, q = case
     got = BACKEND.load(x, y, search).within(q, np.full(len(q), radius))
     for i in range(len(q)):
-        expected = [
-            j for j in naive.nearest(x, q[i], len(x)) if naive.distance(x[j], q[i]) <= radius
-        ]
+        r = naive.distances(x, q[i])
+        expected = [j for j in naive.nearest(x, q[i], len(x)) if r[j] <= radius]
         assert got.rows[got.offsets[i] : got.offsets[i + 1]].tolist() == expected
 
 
@@ -208,11 +207,11 @@ def test_sums_over_a_scan_are_those_over_a_tree(search: Search, kernel: Kernel) 
 def direct_moments(
     x: Floats, y: Floats, q: Floats, kernel: Kernel, h: float, degree: int, center: Floats
 ) -> tuple[Floats, Floats, float, int]:
-    distances = np.array([naive.distance(row, q) for row in x])
+    distances = naive.distances(x, q)
     if kernel is Kernel.GAUSSIAN:
         w = np.exp(-(distances**2 - distances.min() ** 2) / (2 * h * h))
     else:
-        w = np.array([naive.KERNELS[kernel](r / h) for r in distances])
+        w = np.array([naive.KERNELS[kernel](u) for u in (distances / h).tolist()])
     z = (x - center) / h
     columns = [np.ones(len(x))]
     if degree > 0:
@@ -253,8 +252,7 @@ def test_moments_are_the_weighted_sums(
 def test_product_is_the_covariances_times_the_coefficients(kind: Covariance) -> None:
     rng = np.random.default_rng(3)
     x, q, a = rng.random((300, 3)), rng.random((9, 3)), rng.normal(size=(300, 2))
-    c = naive.COVARIANCES[kind]
-    matrix = np.array([[c(naive.distance(row, point) / 0.3) for row in x] for point in q])
+    matrix = naive.covariances(q, x, kind, 0.3)
     assert_allclose(BACKEND.load(x, a).product(q, kind, 0.3, a), matrix @ a, rtol=1e-11, atol=1e-12)
 
 
