@@ -8,7 +8,7 @@ COMPILABLE := $(VENV)/.compilable
 PEERS := $(VENV)/.peers
 GUIDE := service/guide/index.html
 
-.PHONY: help install serve demo test lint unit browser bench bench-quick openapi pictures docs clean
+.PHONY: help install serve demo test lint compile unit browser bench bench-quick openapi pictures docs clean
 
 help: ## List the commands
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -34,7 +34,9 @@ serve: $(COMPILABLE) $(GUIDE) ## Start the service with the sample dataset
 demo: $(COMPILABLE) ## Predict on real data over HTTP, and stop
 	$(BIN)/nearfit demo
 
-test: lint unit ## Lint, types, contracts, tests
+test: $(COMPILABLE) ## Lint, types, contracts, tests
+	$(MAKE) --jobs 2 lint compile
+	$(MAKE) unit
 
 lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/ruff check .
@@ -42,8 +44,11 @@ lint: $(INSTALLED) ## Style, types and import contracts
 	$(BIN)/mypy --strict service tests benchmarks
 	$(BIN)/lint-imports
 
-unit: $(COMPILABLE) ## The tests alone
-	$(BIN)/python -m pytest -m 'not browser'
+compile: $(COMPILABLE) ## What the service else compiles at its first start
+	$(BIN)/python -c 'from service.main import warm_up; warm_up()'
+
+unit: $(COMPILABLE) ## The tests alone, a file a core
+	$(BIN)/python -m pytest -m 'not browser' --numprocesses logical --maxprocesses 4 --dist loadfile
 
 browser: $(COMPILABLE) ## The tests of the pages, in Debian's chromium
 	$(BIN)/python -m pytest tests/browser

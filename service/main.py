@@ -45,7 +45,7 @@ def build_engine(settings: Settings) -> Engine:
         NativeBackend(),
         cores=settings.threads,
         prepared_budget_bytes=prepared_budget_bytes,
-        warm_up=_warm_up,
+        warm_up=warm_up,
     )
     workers: dict[str, Worker] = {"native": native}
     device = keops_device(settings)
@@ -102,7 +102,7 @@ def limits_of(settings: Settings) -> Limits:
     )
 
 
-def _warm_up() -> None:
+def warm_up() -> None:
     """Compile, or load from the cache, what the first requests would else wait for."""
     json_numbers.warm_up()
     native_backend.warm_up()

@@ -5,6 +5,7 @@ import math
 import random
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -151,7 +152,7 @@ def test_ten_minutes_with_a_file(page: Page) -> None:
     page.click("#copy-python")
     until(page, "() => document.querySelector('#copied').innerText.includes('Python')")
     program = page.evaluate("navigator.clipboard.readText()")
-    ran = subprocess.run(["python", "-c", program], capture_output=True, text=True, check=True)
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert f"{trace(page, 'curve')['y'][0]!r}" in ran.stdout
 
 
