@@ -152,7 +152,8 @@ def test_ten_minutes_with_a_file(page: Page) -> None:
     page.click("#copy-python")
     until(page, "() => document.querySelector('#copied').innerText.includes('Python')")
     program = page.evaluate("navigator.clipboard.readText()")
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", program]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
     assert f"{trace(page, 'curve')['y'][0]!r}" in ran.stdout
 
 
