@@ -3,6 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
+import pyarrow as pa
 from fastapi import FastAPI
 
 from service.api import json_numbers
@@ -26,6 +27,8 @@ from service.storage.store import DatasetStore
 
 def create_app(settings: Settings) -> FastAPI:
     """Return the application for these settings; its engine starts and ends with the server."""
+    # Arrow's own pool would keep what a large file or answer took, for those to come.
+    pa.set_memory_pool(pa.system_memory_pool())
     return build_app(
         lambda: build_engine(settings), settings.max_body_bytes, settings.body_timeout_s
     )

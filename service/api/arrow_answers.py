@@ -86,8 +86,7 @@ def beside(queries: Mapping[str, pa.Array], columns: dict[str, pa.Array]) -> dic
 
 
 def _message(part: Any) -> memoryview:
-    # Arrow's own pool would keep the memory for answers to come.
-    return memoryview(part.serialize(memory_pool=pa.system_memory_pool()))
+    return memoryview(part.serialize())
 
 
 def _entries(values: NDArray[Any]) -> pa.Array:

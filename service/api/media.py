@@ -1,5 +1,6 @@
 """What a request says about its body and about the answer it accepts, and the body itself."""
 
+from asyncio import Future, ensure_future
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -137,7 +138,8 @@ async def read_parts(
 ) -> Result:
     """Return what the reader makes of the body, which is given to it part by part, in a thread.
 
-    A compressed body is collected, and given to it in parts as it is decompressed.
+    While it reads one, the next comes. A compressed body is collected, and given to it in parts as
+    it is decompressed.
 
     Raises:
         MalformedBody, BodyTooLarge: As `read_body` does.
@@ -145,13 +147,20 @@ async def read_parts(
     coding = coding_of(request.headers.get("content-encoding", ""))
     part = bytearray()
     received = 0
-    async for chunk in request.stream():
-        received += len(chunk)
-        part += chunk
-        if coding is None and len(part) >= PART_BYTES:
-            full, part = part, bytearray()
-            await engine.run_aside(partial(reader.feed, full))
-        watch.seen(len(chunk), reader.rows)
+    reading: Future[None] | None = None  # of the part before
+    try:
+        async for chunk in request.stream():
+            received += len(chunk)
+            part += chunk
+            if coding is None and len(part) >= PART_BYTES:
+                if reading is not None:
+                    await reading
+                full, part = part, bytearray()
+                reading = ensure_future(engine.run_aside(partial(reader.feed, full)))
+            watch.seen(len(chunk), reader.rows)
+    finally:
+        if reading is not None:
+            await reading
     if not received:
         raise MalformedBody(NOTHING_SENT)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
 
 from service.api.faults import shown
@@ -56,13 +57,14 @@ def first_fault(
             fault = _fault_in(block, expected, lines_before)
             if fault is not None:
                 return fault
-        lines_before += count_lines(block.tobytes())
+        lines_before += count_lines(block)
     return MalformedBody("The file is not CSV with lines of numbers: a quote may not be closed.")
 
 
-def count_lines(content: bytes | bytearray) -> int:
+def count_lines(content: bytes | bytearray | memoryview) -> int:
     """Return the number of lines, which end with a line feed, or with carriage returns alone."""
-    return content.count(b"\n") or content.count(b"\r")
+    signs = np.frombuffer(content, np.uint8)  # compares many at once, which `count` does not
+    return int(np.count_nonzero(signs == ord("\n")) or np.count_nonzero(signs == ord("\r")))
 
 
 def _blocks(text: memoryview, dialect: Dialect) -> Iterator[memoryview]:

@@ -256,6 +256,8 @@ class TableReader:
         if not stop or quote is None:
             return stop
         mark = quote.encode()
+        if pending.find(mark, 0, stop) < 0:
+            return stop
         is_open = pending.count(mark, 0, stop) % 2 == 1
         while is_open and stop:
             before = pending.rfind(sign, 0, stop - 1) + 1
@@ -354,8 +356,6 @@ class TableReader:
                     include_columns=list(self._read),
                     decimal_point=dialect.decimal,
                 ),
-                # Arrow's own pool would keep what a large file took, for files to come.
-                memory_pool=pa.system_memory_pool(),
             )
         except pa.ArrowInvalid as error:
             if "Empty CSV" in str(error):  # blank lines only

@@ -346,9 +346,9 @@ def test_a_bomb_of_zstandard_is_refused_as_soon_as_it_grows() -> None:
     ("body", "coding", "status", "says"),
     [
         (b"a,y\n1,2\n3,4\n", "gzip", 400, "not gzip"),
-        (gzip.compress(b"a,y\n1,2\n3,4\n" * 999)[:-9], "gzip", 400, "cut short"),
+        (gzip.compress(b"a,y\n1,2\n3,4\n" * 999, mtime=0)[:-9], "gzip", 400, "cut short"),
         (zstd(b"a,y\n1,2\n3,4\n" * 999)[:-9], "zstd", 400, "cut short"),
-        (gzip.compress(b""), "gzip", 400, "empty"),
+        (gzip.compress(b"", mtime=0), "gzip", 400, "empty"),
         (b"a,y\n1,2\n3,4\n", "br", 415, "gzip, zstd"),
         (b"a,y\n1,2\n3,4\n", "gzip, gzip", 415, "gzip, zstd"),
     ],

@@ -138,7 +138,6 @@ class LinesReader:
                     explicit_schema=schema,
                     unexpected_field_behavior="ignore" if is_part else "error",
                 ),
-                memory_pool=pa.system_memory_pool(),
             )
             columns = found.select(self._read)
         except (pa.ArrowException, KeyError):
