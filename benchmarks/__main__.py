@@ -18,6 +18,7 @@ from benchmarks.records import RESULTS, read_records
 from benchmarks.tables import aligned, overview_rows
 
 SCRIPTS = (
+    "agreement",
     "neighbors",
     "dimensions",
     "kernel_sums",
@@ -28,6 +29,7 @@ SCRIPTS = (
     "serving",
     "wire",
     "uploads",
+    "explorer",
     "growth",
     "batching",
     "gpu",
@@ -39,7 +41,7 @@ SCRIPTS = (
     "profiling",
 )
 NOT_QUICK = frozenset(
-    {"fairness", "beside_search", "soak", "million_rows", "busy_worker", "profiling"}
+    {"explorer", "fairness", "beside_search", "soak", "million_rows", "busy_worker", "profiling"}
 )
 """These answer no row of the table of targets, and take long even when quick."""
 

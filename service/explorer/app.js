@@ -9,7 +9,7 @@ import { OpenFile } from "./files.js";
 import { controlsOf, short, tangentOf, wordsOf } from "./fits.js";
 import { axesOf, gridOf, mapLayout, mapTraces } from "./map.js";
 import { showKernel, showRelevance, Tuning } from "./panels.js";
-import { colour, CONFIG, keptColours, plotly } from "./plot.js";
+import { colour, keptColours, move, show } from "./plot.js";
 import { asCurl, asPython, descent, prediction } from "./requests.js";
 import { ask, Latest } from "./service.js";
 import { slicesLayout, slicesOf, slicesTraces } from "./slices.js";
@@ -18,6 +18,7 @@ import { followTheme } from "./theme.js";
 
 const byId = (id) => document.getElementById(id);
 const SETTLED_MS = 250;
+const REST_MS = 60;
 const FEW_ROWS = 2000; // so few that a band is quick enough to follow a slider
 const MOST_KEPT = 6;
 
@@ -104,7 +105,7 @@ function refresh(withBand) {
     await draw();
     await askKept(signal, scene, view);
   });
-  lookHere();
+  lookSoon();
 }
 
 /** @param {AbortSignal} signal @param {string} scene @param {any} view */
@@ -121,7 +122,6 @@ async function askKept(signal, scene, view) {
 
 async function draw() {
   if (!shown || !data) return;
-  const library = await plotly;
   const { view, answer } = shown;
   const plot = byId("plot");
   const kept = state.kept.map((fit) => {
@@ -138,7 +138,7 @@ async function draw() {
     layout = curveLayout(state, data);
   }
   plot.classList.toggle("tall", state.view === "slices");
-  await library.react(plot, traces, layout, { ...CONFIG, doubleClick: state.view === "curve" ? false : "reset" });
+  await show(plot, JSON.stringify([shown.scene, state.value]), traces, layout, { doubleClick: state.view === "curve" ? false : "reset" });
   bindPlot(plot);
   say(answer);
 }
@@ -156,6 +156,12 @@ function say(answer) {
 }
 
 // The place that is looked at
+
+/** Ask about the place of the pointer once the curve has come to rest, which is not to wait for it. */
+function lookSoon() {
+  clearTimeout(lookSoon.later);
+  lookSoon.later = setTimeout(() => (main.isBusy ? lookSoon() : lookHere()), REST_MS);
+}
 
 /** Ask about the place of the pointer: estimate, slope, and the rows that carry weight. */
 function lookHere() {
@@ -193,15 +199,7 @@ async function drawLook() {
   showKernel(controls.values, answer.diagnostics.bandwidth[0]);
   const plot = byId("plot");
   if (!shown || state.view !== "curve" || !plot.data) return;
-  const traces = lookTraces(state, data, look);
-  const first = plot.data.length - traces.length;
-  const column = (read) => traces.map(read);
-  const library = await plotly;
-  await library.restyle(
-    plot,
-    { x: column(({ x }) => x), y: column(({ y }) => y), text: column(({ text }) => text), "marker.size": column(({ marker }) => marker?.size) },
-    traces.map((_, i) => first + i),
-  );
+  await move(plot, lookTraces(state, data, look));
 }
 
 /** Listen to the plot, once. @param {any} plot */

@@ -3,6 +3,8 @@
 import { short, wordsOf } from "./fits.js";
 import { axis, categories, colour, keptColours, layout, roomy } from "./plot.js";
 
+const MOST_HEAVY = 300;
+
 /** @typedef {import("./data.js").Data} Data */
 /** @typedef {import("./state.js").State} State */
 
@@ -130,15 +132,15 @@ export function lookTraces(state, data, look) {
     here.x.push(look.place);
     here.y.push(estimate);
     const found = look.answer.neighbors?.[0];
-    const most = found ? Math.max(...found.weights.map(Math.abs), Number.MIN_VALUE) : 1;
-    found?.rows.forEach((row, i) => {
-      const drawn = data.rows.length === data.about.rows ? row : data.rows.indexOf(row);
-      if (drawn < 0) return;
+    const most = found?.weights.reduce((high, weight) => Math.max(high, Math.abs(weight)), Number.MIN_VALUE);
+    for (const [row, weight] of heaviest(found)) {
+      const drawn = data.placeOf(row);
+      if (drawn === undefined) continue;
       heavy.x.push(data.x[drawn][j]);
       heavy.y.push(data.y[value][drawn]);
-      heavy.size.push(3 + 15 * Math.sqrt(Math.abs(found.weights[i]) / most));
-      heavy.text.push(`row ${row}, weight ${short(found.weights[i])}`);
-    });
+      heavy.size.push(3 + 15 * Math.sqrt(Math.abs(weight) / most));
+      heavy.text.push(`row ${row}, weight ${short(weight)}`);
+    }
     const slope = slopeAt(look, data, j, value);
     if (slope !== null && !data.features[j].levels) {
       const { min, max } = data.features[j];
@@ -158,6 +160,13 @@ export function lookTraces(state, data, look) {
       marker: { size: 10, color: colour("heavy"), line: { color: colour("card"), width: 2 } },
     },
   ];
+}
+
+/** Return rows and weights, the heaviest where they are too many to tell apart. @param {any} found @returns {[number, number][]} */
+function heaviest(found) {
+  const pairs = (found?.rows ?? []).map((row, i) => [row, found.weights[i]]);
+  if (pairs.length <= MOST_HEAVY) return pairs;
+  return pairs.sort(([, a], [, b]) => Math.abs(b) - Math.abs(a)).slice(0, MOST_HEAVY);
 }
 
 /** Return the slope across at the place that is looked at. @param {Look} look @param {Data} data @param {number} j @param {number} value */

@@ -2,7 +2,7 @@
 
 import { ask } from "./service.js";
 
-const MOST_DRAWN = 4000;
+const MOST_DRAWN = 2000;
 const PIECES = 8;
 
 /**
@@ -18,6 +18,9 @@ const PIECES = 8;
 
 /** A dataset, and as many of its rows as are drawn. */
 export class Data {
+  /** @type {Map<number, number>} */
+  #places;
+
   /**
    * @param {any} about - What `GET /datasets/{id}` says.
    * @param {number[]} rows - The positions of the rows that are drawn.
@@ -27,6 +30,7 @@ export class Data {
   constructor(about, rows, x, y) {
     this.about = about;
     this.rows = rows;
+    this.#places = new Map(rows.map((row, i) => [row, i]));
     this.x = x;
     /** @type {Feature[]} */
     this.features = about.summary.features.map(featureOf);
@@ -40,6 +44,11 @@ export class Data {
       : about.summary.targets.map(({ name, min, max }) => ({ name, min, max }));
     /** One list a value, of what the rows have of it. @type {number[][]} */
     this.y = this.values.map((_, j) => y.map((row) => (this.classes ? Number(row[0] === this.classes[j]) : row[j])));
+  }
+
+  /** Return where a row is among those drawn, if it is. @param {number} row */
+  placeOf(row) {
+    return this.#places.get(row);
   }
 
   /** @param {import("./state.js").State} state */

@@ -5,6 +5,7 @@ import { axis, categories, keptColours, layout } from "./plot.js";
 import { wordsOf } from "./fits.js";
 
 const SIDE = 51;
+const MOST_POINTS = 500;
 // Plotly's own scale, dark to light; it reads in both themes and without colour vision.
 const SCALE = "Viridis";
 
@@ -54,13 +55,15 @@ export function mapTraces(state, data, grid, answer, kept, paths) {
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const colours = keptColours();
   const title = { text: data.values[value].name, side: "right" };
+  const every = Math.ceil(data.rows.length / MOST_POINTS); // each has a colour of its own, which takes long to draw
+  const some = (column) => column.filter((_, i) => i % every === 0);
   return [
     {
       // Between two levels of a category there is nothing for a contour to go through.
       type: [a, b].some((j) => data.features[j].levels) ? "heatmap" : "contour", uid: "map", x: grid.places[0], y: grid.places[1], z, zmin: low, zmax: high, colorscale: SCALE, ncontours: 14,
       contours: { coloring: "heatmap", showlabels: true, labelfont: { size: 10, color: "#fff" } },
       line: { color: "rgba(255,255,255,.55)", width: 0.8 }, connectgaps: false, colorbar: { title, thickness: 12, outlinewidth: 0 },
-      hovertemplate: "%{x:.4~g}, %{y:.4~g}: %{z:.4~g}<extra></extra>",
+      hovertemplate: "%{x:.4~g}, %{y:.4~g}: %{z:.4~g}<extra></extra>", meta: { fit: answer.fit },
     },
     ...kept.filter((one) => one.curve).map((one, i) => ({
       type: "contour", uid: `kept${i}`, name: wordsOf(one.fit), x: grid.places[0], y: grid.places[1],
@@ -69,10 +72,10 @@ export function mapTraces(state, data, grid, answer, kept, paths) {
       contours: { coloring: "lines" }, line: { width: 1.5, dash: "dot" },
     })),
     {
-      uid: "rows", name: "rows", mode: "markers", x: data.x.map((cells) => cells[a]), y: data.x.map((cells) => cells[b]), customdata: data.rows,
-      text: data.y[value].map(String), hovertemplate: "row %{customdata}: %{text}<extra></extra>",
+      uid: "rows", name: "rows", mode: "markers", x: some(data.x).map((cells) => cells[a]), y: some(data.x).map((cells) => cells[b]), customdata: some(data.rows),
+      text: some(data.y[value]).map(String), hovertemplate: "row %{customdata}: %{text}<extra></extra>",
       marker: {
-        size: data.rows.length > 800 ? 4 : 7, color: data.y[value], cmin: low, cmax: high, colorscale: SCALE, line: { color: "#fff", width: 0.8 },
+        size: data.rows.length > MOST_POINTS ? 5 : 7, color: some(data.y[value]), cmin: low, cmax: high, colorscale: SCALE, line: { color: "#fff", width: 0.8 },
       },
     },
     ...paths.map((path, i) => ({

@@ -48,3 +48,61 @@ export function roomy(min, max) {
   const room = 0.08 * (max - min) || 1;
   return [min - room, max + room];
 }
+
+const isStill = ({ uid }) => uid.startsWith("rows");
+
+/** Return what a trace looks like, beside its numbers. @param {Trace} trace */
+function looks({ x, y, text, name, meta, customdata, marker, ...others }) {
+  return [others, marker && { ...marker, size: Array.isArray(marker.size) || marker.size }];
+}
+
+/** What was drawn last, but for the numbers of lines and marks. */
+let drawn = "";
+
+/** One drawing after the other: the library gives up one under way for the next. */
+let drawing = Promise.resolve();
+
+/** @param {() => Promise<void>} work */
+function inTurn(work) {
+  drawing = drawing.catch(() => {}).then(work);
+  return drawing;
+}
+
+/**
+ * Draw traces; where only lines and marks have moved since the last time, draw them alone: thousands
+ * of points would take many times as long.
+ * @param {any} plot
+ * @param {string} scene - The same where the points of the rows are.
+ * @param {Trace[]} traces
+ * @param {Record<string, any>} layout
+ * @param {Record<string, any>} more - Of the configuration.
+ */
+export function show(plot, scene, traces, layout, more) {
+  return inTurn(async () => {
+    const canMove = traces.every(({ type, error_y }) => type === undefined && error_y === undefined);
+    const next = canMove ? JSON.stringify([scene, traces.map(looks), layout, plot.clientWidth]) : "";
+    if (next && next === drawn) await moveNow(plot, traces, 0);
+    else await (await plotly).react(plot, traces, layout, { ...CONFIG, ...more });
+    drawn = next;
+  });
+}
+
+/**
+ * Draw some traces anew whose numbers have changed, and nothing else.
+ * @param {any} plot
+ * @param {Trace[]} traces - The last ones of the plot.
+ */
+export const move = (plot, traces) => inTurn(() => moveNow(plot, traces, plot.data.length - traces.length));
+
+/** @param {any} plot @param {Trace[]} traces @param {number} first - Where they are among those of the plot. */
+async function moveNow(plot, traces, first) {
+  const library = await plotly;
+  const moved = traces.map((trace, i) => ({ trace, at: first + i })).filter(({ trace }) => !isStill(trace));
+  const numbers = ({ x, y, text, marker }) => ({ x, y, ...(text && { text }), ...(Array.isArray(marker?.size) && { marker: { size: marker.size } }) });
+  await library.animate(
+    plot,
+    { data: moved.map(({ trace }) => numbers(trace)), traces: moved.map(({ at }) => at) },
+    { transition: { duration: 0 }, frame: { duration: 0, redraw: false }, mode: "immediate" },
+  );
+  for (const { trace, at } of moved) Object.assign(plot.data[at], { name: trace.name, meta: trace.meta });
+}

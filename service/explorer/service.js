@@ -75,6 +75,10 @@ export class Latest {
     this.#onBusy = onBusy;
   }
 
+  get isBusy() {
+    return this.#current !== null;
+  }
+
   /**
    * @param {string} scene - What the answer would be drawn into.
    * @param {(signal: AbortSignal) => Promise<void>} work
@@ -83,9 +87,8 @@ export class Latest {
     this.#waiting = { scene, work };
     const current = this.#current;
     if (!current) this.#go();
-    else if (current.scene !== scene || performance.now() - current.since > PATIENCE_MS) {
-      current.abort.abort();
-    }
+    else if (current.scene !== scene) current.abort.abort();
+    else setTimeout(() => current.abort.abort(), PATIENCE_MS - (performance.now() - current.since));
   }
 
   async #go() {
