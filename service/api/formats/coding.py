@@ -70,7 +70,6 @@ def inflated(body: bytearray | memoryview, coding: str, limits: Limits) -> Itera
         MalformedBody: It is not compressed that way, or cut short.
         BodyTooLarge: It becomes too long, told as soon as it does.
     """
-    most = most_bytes(len(body), limits)
     length = 0
     source = pa.BufferReader(pa.py_buffer(body))
     try:
@@ -78,12 +77,13 @@ def inflated(body: bytearray | memoryview, coding: str, limits: Limits) -> Itera
             while piece := stream.read(PIECE_BYTES):
                 length += len(piece)
                 # By what was read of it so far, a bomb is told at its beginning.
-                if length > min(most, most_bytes(source.tell(), limits)):
+                most = most_bytes(source.tell(), limits)
+                if length > most:
                     raise BodyTooLarge(
-                        f"The body of {len(body):,} bytes decompresses to {length:,} or more, and "
-                        f"the limit is {most:,} ({MOST_GROWTH} times its length, at least "
-                        f"{FREE_BYTES:,}, and max_body_bytes in /limits); send it without "
-                        "compression, or in parts."
+                        f"The first {source.tell():,} of its {len(body):,} bytes decompress to "
+                        f"{length:,} or more, and the limit is {most:,} ({MOST_GROWTH} times as "
+                        f"many, at least {FREE_BYTES:,}, and max_body_bytes in /limits); send the "
+                        "body without compression, or in parts."
                     )
                 yield piece
     except (pa.ArrowException, OSError, zlib.error) as error:
