@@ -9,8 +9,7 @@ from typing import Final
 
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -77,12 +76,6 @@ window.ui = SwaggerUIBundle({
   layout: "BaseLayout",
 });
 """
-
-
-@router.get("/")
-async def start_page(request: Request) -> Response:
-    """Lead to the documentation."""
-    return RedirectResponse(f"{request.scope.get('root_path', '')}/docs", status_code=307)
 
 
 @router.get("/docs")

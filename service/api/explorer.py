@@ -13,7 +13,7 @@ from typing import Final
 from fastapi import APIRouter
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 
 router = APIRouter(include_in_schema=False)
 
@@ -33,6 +33,12 @@ POLICY: Final = (
 # The library changes with the package only; the page asks each time whether its parts are the same.
 CACHE_CONTROL: Final = {PLOTLY: "public, max-age=86400"}
 ASK_FIRST: Final = "no-cache"
+
+
+@router.get("/")
+async def start_page(request: Request) -> Response:
+    """Lead whoever opens the address in a browser to the page."""
+    return RedirectResponse(f"{request.scope.get('root_path', '')}/explore", status_code=307)
 
 
 @router.get("/explore")

@@ -22,7 +22,6 @@ from service.backends.base import (
     Expansion,
     Moments,
     Nearest,
-    Resident,
     SingleProducts,
     Within,
     sloped,
@@ -33,6 +32,7 @@ from service.estimators.kernels import kernel_weight
 from service.estimators.local_polynomial import monomials
 from service.estimators.own_rows import own_rows
 from service.estimators.row_weights import rows_of_least
+from service.estimators.view import View
 
 LEAST_SHARE = 1.0
 """Of the own weight that the others must reach for the difference to keep its digits."""
@@ -43,38 +43,16 @@ FAINT = 75.0
 
 @final
 @dataclass(frozen=True, eq=False)
-class Others:
-    """A view of rows in which each query misses the row that it is.
+class Others(View):
+    """A view of all rows in which each query misses the row that it is.
 
     Attributes:
-        rows: All rows.
         at: The row that each query is, (s,).
         groups: The group of each row, (n,), if with a row its group is left out.
     """
 
-    rows: Resident
     at: Rows
     groups: Rows | None = None
-
-    @property
-    def x(self) -> Floats:
-        """All rows, (n, d)."""
-        return self.rows.x
-
-    @property
-    def y(self) -> Floats:
-        """All targets, (n, t)."""
-        return self.rows.y
-
-    @property
-    def row_weights(self) -> Floats | None:
-        """What each row counts, (n,); None where all count 1."""
-        return self.rows.row_weights
-
-    @property
-    def n_sloped(self) -> int:
-        """How many columns of x polynomials have slopes in."""
-        return self.rows.n_sloped
 
     def reweighted(self, row_weights: Floats) -> "Others":
         """Return the same view of the rows with other weights."""

@@ -36,6 +36,7 @@ from service.domain.kernels import Covariance, Kernel
 from service.estimators.blocks import Blocks
 from service.estimators.kernels import kernel_weight
 from service.estimators.own_rows import own_rows
+from service.estimators.view import View
 
 BLOCK_ROWS = 1024
 
@@ -86,38 +87,16 @@ def spread_of(rows: Resident, k: int, blocks: Blocks) -> Spread:
 
 @final
 @dataclass(frozen=True, eq=False)
-class Spreading:
+class Spreading(View):
     """A view of rows of which each has its bandwidth, for smoothers; it copies nothing.
 
     Attributes:
-        rows: The rows.
         spread: How far they reach.
         at: The rows that the queries are, (s,), if each of them is left out; None for any queries.
     """
 
-    rows: Resident
     spread: Spread
     at: Rows | None = None
-
-    @property
-    def x(self) -> Floats:
-        """The rows, (n, d), in the metric of the fit."""
-        return self.rows.x
-
-    @property
-    def y(self) -> Floats:
-        """The targets, (n, t)."""
-        return self.rows.y
-
-    @property
-    def n_sloped(self) -> int:
-        """How many columns of x, the first, polynomials have slopes in."""
-        return self.rows.n_sloped
-
-    @property
-    def row_weights(self) -> Floats | None:
-        """What each row counts, (n,); None where all count 1."""
-        return self.rows.row_weights
 
     @property
     def nbytes(self) -> int:

@@ -33,9 +33,3 @@ def test_the_start_script_asks_no_validator_and_opens_try_it_out(api: httpx.Clie
 def test_only_the_assets_of_the_page_are_served(api: httpx.Client) -> None:
     for path in ("/docs/redoc.standalone.js", "/docs/..%2Fcore.py", "/docs/__init__.py"):
         problem(api.get(path), 404)
-
-
-def test_the_root_leads_to_the_page(api: httpx.Client) -> None:
-    answer = api.get("/")
-    assert answer.status_code == 307
-    assert answer.headers["location"] == "/docs"

@@ -65,3 +65,9 @@ def test_only_the_assets_of_the_page_are_served(api: httpx.Client) -> None:
     for path in ("/explore/index.html", "/explore/..%2Fcli.py", "/explore/app.jsx", "/explore/"):
         problem(api.get(path), 404)
     problem(api.post("/explore"), 405)
+
+
+def test_the_address_alone_leads_to_the_page(api: httpx.Client) -> None:
+    answer = api.get("/")
+    assert answer.status_code == 307
+    assert answer.headers["location"] == "/explore"
