@@ -3,6 +3,9 @@
 import { ask } from "./service.js";
 
 const byId = (id) => document.getElementById(id);
+const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+const LONG_MS = 400; // what takes less needs no word about how far it is
+const ASK_MS = 250;
 
 /** A file, and which of its columns are looked at. */
 export class OpenFile {
@@ -75,8 +78,11 @@ export class OpenFile {
     for (const feature of features) form.append("columns", feature);
     form.append("name", this.#name.slice(0, 200));
     form.append("file", this.#file, this.#name);
+    const id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
+    const sent = ask("datasets", { body: form, headers: { "Upload-Id": id } });
+    this.#follow(id, sent);
     try {
-      const about = await ask("datasets", { body: form });
+      const about = await sent;
       if (!this.#columns.length) this.#columns = [...about.feature_names, ...about.target_names];
       [this.#target] = about.target_names;
       this.#showFeatures(about.feature_names);
@@ -84,6 +90,27 @@ export class OpenFile {
     } catch (error) {
       this.#onError(error);
     }
+  }
+
+  /** Say how far an upload is, where it takes long. @param {string} id @param {Promise<any>} sent */
+  async #follow(id, sent) {
+    let isUnderWay = true;
+    const ended = () => {
+      isUnderWay = false;
+    };
+    sent.then(ended, ended);
+    await pause(LONG_MS);
+    const line = byId("uploading");
+    while (isUnderWay) {
+      const found = await ask(`uploads/${id}`).catch(() => null);
+      if (found && isUnderWay) {
+        const share = Math.floor((100 * found.bytes_read) / found.bytes_expected);
+        line.textContent = share < 100 ? `Sending ${this.#name}: ${share} %` : `Reading ${this.#name} …`;
+        line.hidden = false;
+      }
+      await pause(ASK_MS);
+    }
+    line.hidden = true;
   }
 
   /** @param {string[]} chosen */

@@ -157,6 +157,32 @@ def test_ten_minutes_with_a_file(page: Page) -> None:
     assert f"{trace(page, 'curve')['y'][0]!r}" in ran.stdout
 
 
+def test_a_long_upload_says_how_far_it_is(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    said = page.evaluate(
+        """async () => {
+            const said = new Set();
+            const line = document.querySelector('#uploading');
+            const note = () => line.hidden || said.add(line.textContent.replace(/[0-9]+ %/, 'n %'));
+            new MutationObserver(note).observe(line, {childList: true, attributes: true});
+            const lines = Array.from({length: 1500000}, (_, i) => `${i / 7},${i % 11 / 3},${i % 5}`);
+            const transfer = new DataTransfer();
+            const text = ['a,b,y', ...lines].join('\\n');
+            transfer.items.add(new File([text], 'long.csv', {type: 'text/csv'}));
+            document.body.dispatchEvent(new DragEvent('drop', {dataTransfer: transfer, bubbles: true}));
+            const end = performance.now() + 30000;
+            while (!location.hash.includes('ds-') && performance.now() < end) {
+                await new Promise(done => setTimeout(done, 20));
+            }
+            return [...said];
+        }"""
+    )
+    assert said
+    assert {one.partition(" long.csv")[0] for one in said} <= {"Sending", "Reading"}
+    until(page, "() => document.querySelector('#uploading').hidden")
+
+
 def test_two_features_are_a_map_with_descents_from_clicks(page: Page) -> None:
     page.goto("/explore")
     trace(page, "curve")

@@ -8,7 +8,7 @@ CODE = """
 import gc, json
 import numpy as np
 from numba.core.dispatcher import Dispatcher
-from service.main import _warm_up
+from service.main import warm_up
 from service.backends.native.backend import NativeBackend
 from service.domain.dataset import make_dataset
 from service.domain.errors import InvalidInput
@@ -24,7 +24,7 @@ def loaded():
     return {d.py_func.__qualname__: len(d.overloads) for d in found}
 
 before = loaded()
-_warm_up()
+warm_up()
 warm = loaded()
 rng = np.random.default_rng(1)
 for d in (1, 3):
