@@ -13,10 +13,15 @@ def connected(options: argparse.Namespace) -> Iterator[Client]:
     """Give a client of `--url`, or of NEARFIT_URL.
 
     Raises:
-        Failure: The service refused a request, could not answer it, or is not there.
+        Failure: The url is none, or the service refused a request, could not answer it, or is not
+            there.
     """
     try:
-        with Client(options.url, deadline_s=options.timeout) as client:
+        found = Client(options.url, deadline_s=options.timeout)
+    except ValueError as error:
+        raise Failure(ExitCode.USAGE, str(error)) from error
+    try:
+        with found as client:
             yield client
     except errors.NearfitError as error:
         raise Failure(exit_code_of(error), str(error), error.problem or None) from error

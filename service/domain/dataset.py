@@ -381,14 +381,12 @@ def _checked_columns(values: Floats, pointer: str, *, may_miss: bool) -> Floats:
         i, j = (int(v) for v in np.argwhere(~usable)[0])
         value = float(values[i, j])
         problem = (
-            f"{value:g} is above {LARGEST_VALUE:g} in size, and its square no 64-bit number: "
-            "use another unit"
+            f"is {value:g}, above {LARGEST_VALUE:g} in size, and its square no 64-bit number: use "
+            "another unit"
             if np.isfinite(value)
-            else "not a finite number: drop the row or replace the value"
+            else "is not a finite number: drop the row or replace the value"
         )
-        raise InvalidInput.at(
-            f"{pointer}/{i}/{j}", f"The value in row {i}, column {j} is {problem}."
-        )
+        raise InvalidInput.at(f"{pointer}/{i}/{j}", f"The value in row {i}, column {j} {problem}.")
     return values
 
 

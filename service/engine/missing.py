@@ -31,7 +31,14 @@ from service.domain.runs import concatenated, reordered
 from service.engine.plan import Plan
 from service.engine.task import issue_rank
 from service.engine.workers.base import Task
-from service.estimators.fits import Fit, Linear, Metric, is_matrix, metric_scale
+from service.estimators.fits import (
+    Fit,
+    Linear,
+    Metric,
+    has_row_bandwidths,
+    is_matrix,
+    metric_scale,
+)
 from service.estimators.metric import matrix_metric, scale_metric
 from service.estimators.reach import check_entries
 
@@ -125,11 +132,12 @@ def parts_of(task: Task, plan: Callable[[Fit, Dataset, int], Plan]) -> list[Part
             parts.append(Part(queries, replace(task, q=q), features, every))
             continue
         rows = _rows_with(dataset, seen)
-        if len(rows) >= LEAST_ROWS:
+        beside = 2 if has_row_bandwidths(task.fit) else 0  # rows that are no neighbours of a row
+        if len(rows) >= LEAST_ROWS + beside:
             narrow = _narrowed(dataset, seen, rows)
             fit = fit_without_columns(task.fit, dataset, seen)
             if fit.n_neighbors is not None and not isinstance(fit, Linear):
-                fit = replace(fit, n_neighbors=min(fit.n_neighbors, len(rows)))
+                fit = replace(fit, n_neighbors=min(fit.n_neighbors, len(rows) - beside))
             narrower = Task(narrow, fit, q, plan(fit, narrow, len(q)), task.wanted)
             parts.append(Part(queries, narrower, features, rows))
     if not parts:

@@ -24,16 +24,18 @@ from service.estimators.row_weights import mean_of
 
 BLOCKS_MOST, ROWS_A_BLOCK, LEAST_PLACES = 5, 20, 10
 TRIMMED = 0.01
+ROUNDING = 1e-9
 EDGE = 0.05
 """What dpill leaves out at each end: of the rows, and of the second derivatives."""
 
 
 def gcv(residual: Floats, trace: float, n: int, row_weights: Floats | None = None) -> float:
-    """Return mean r² / (1 - ν / n)² of residuals y - f(x), (s, t); infinite where ν ≥ n.
+    """Return mean r² / (1 - ν / n)² of residuals y - f(x), (s, t); infinite where ν is n.
 
+    A fit that passes through its rows has ν = n but for rounding, and 0 / 0 says nothing of it.
     With weights of the rows, (s,), it is the weighted mean, and n how many of all are not 0.
     """
-    if trace >= n:
+    if trace >= n * (1.0 - ROUNDING):
         return float("inf")
     return _mean_square(residual, row_weights) / (1.0 - trace / n) ** 2
 
@@ -79,7 +81,9 @@ def plug_in_bandwidth(x: Floats, y: Floats) -> float:
             "/selector",
             f"dpill needs {LEAST_PLACES} distinct places at least: send another selector.",
         )
-    width = float(x[-1] - x[0])
+    # In units of its own, so that no power of a width is beyond what a number can be.
+    unit, size = float(x[-1] - x[0]), float(np.abs(y).max()) or 1.0
+    x, y, width = x / unit, y / size, 1.0
     variance, theta_24 = _block_estimates(x, y)
     if theta_24 == 0 or variance <= 0:
         raise InvalidInput.at("/selector", "dpill finds no curvature: send another selector.")
@@ -94,7 +98,7 @@ def plug_in_bandwidth(x: Floats, y: Floats) -> float:
     residual = y - hat @ y
     freedom = n - 2.0 * np.trace(hat) + np.sum(hat * hat)
     variance = float(residual @ residual) / freedom
-    return float((variance * width / (2.0 * np.sqrt(np.pi) * theta_22 * n)) ** 0.2)
+    return float(unit * (variance * width / (2.0 * np.sqrt(np.pi) * theta_22 * n)) ** 0.2)
 
 
 def _quartic(x: Floats) -> Floats:

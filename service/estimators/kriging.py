@@ -36,6 +36,7 @@ from service.estimators.kriging_system import Solver, System, solve_system
 from service.estimators.local_kriging import nearest_weights
 from service.estimators.neighbors import NO_SUPPORT
 from service.estimators.ordered import ordered_sum
+from service.estimators.reach import nearest_that_counts
 from service.estimators.row_weights import counted, weights_at
 
 FAINT_CORRELATION = 0.01
@@ -137,7 +138,10 @@ def predict(
     report = system.report
     sums = surface.at(q)
     mean = sums.values
-    issues = _far_issue(fit, sums.nearest_distance)
+    nearest = sums.nearest_distance
+    if rows.row_weights is not None:
+        nearest = nearest_that_counts(rows, q, rows.nearest(q, 1))
+    issues = _far_issue(fit, nearest)
     neighbors = None
     if neighbor_limit is not None:
         neighbors = _weights_of_all(rows, fit, system, q, blocks)
@@ -165,7 +169,7 @@ def _predict_nearest(
     found = rows.nearest(q, fit.n_neighbors or 0)
     weights, jitters = nearest_weights(rows.x, q, found.rows, fit, rows.row_weights)
     mean = ordered_sum(weights[:, :, None] * rows.y[found.rows])
-    issues = _far_issue(fit, found.distances[:, 0])
+    issues = _far_issue(fit, nearest_that_counts(rows, q, found))
     if jitters.any():
         for jitter in sorted(set(jitters[jitters > 0])):
             issues += issues_where(jitters == jitter, Status.DEGENERATE, JITTERED.format(jitter))

@@ -64,10 +64,11 @@ class Others(View):
         return self.at.nbytes
 
     def nearest(self, q: Floats, k: int) -> Nearest:
-        """Return the k nearest other rows of each query; there are as many."""
+        """Return the k nearest other rows of each query, or as many as each has."""
         own = self._own(q)
         most = 1 if self.groups is None else int(np.bincount(self.groups).max())
-        found = self.rows.nearest(q, min(k + most, len(self.rows.x)))
+        k = min(k, len(self.rows.x) - most)
+        found = self.rows.nearest(q, k + most)
         kept = _first(~self._is_left_out(found.rows, own[:, None]), k)
         places = None if found.places is None else found.places[kept].reshape(-1, k)
         return Nearest(

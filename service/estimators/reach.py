@@ -103,16 +103,16 @@ def reach_of(rows: Resident, fit: Smoother, q: Floats) -> Reach:
         if not gaussian:
             return Reach(fit.kernel, bandwidth, None, None)
         found = rows.nearest(q, 1)
-        return Reach(fit.kernel, bandwidth, _nearest_that_counts(rows, q, found), found)
+        return Reach(fit.kernel, bandwidth, nearest_that_counts(rows, q, found), found)
     if fit.n_neighbors is None:
         raise TypeError("a smoother has a bandwidth or a number of neighbours")
     found = rows.nearest(q, fit.n_neighbors)
     bandwidth = np.maximum(furthest(found.distances), LEAST_BANDWIDTH)
-    nearest = _nearest_that_counts(rows, q, found) if gaussian else None
+    nearest = nearest_that_counts(rows, q, found) if gaussian else None
     return Reach(fit.kernel, bandwidth, nearest, found)
 
 
-def _nearest_that_counts(rows: Resident, q: Floats, found: Nearest) -> Floats:
+def nearest_that_counts(rows: Resident, q: Floats, found: Nearest) -> Floats:
     """Return the distance of each query to the nearest row with a weight above 0, (m,).
 
     Where none of the k nearest rows counts, twice as many are looked for. Where none does at all

@@ -19,6 +19,7 @@ import { followTheme } from "./theme.js";
 const byId = (id) => document.getElementById(id);
 const SETTLED_MS = 250;
 const REST_MS = 60;
+const DOUBLE_MS = 300;
 const FEW_ROWS = 2000; // so few that a band is quick enough to follow a slider
 const MOST_KEPT = 6;
 
@@ -212,8 +213,10 @@ function bindPlot(plot) {
   });
   plot.addEventListener("click", (event) => {
     if (state.view === "slices" || event.target.closest(".modebar")) return;
+    clearTimeout(bindPlot.clicked);
     const place = placeUnder(plot, event);
-    if (place) start(place);
+    if (!place || event.detail > 1) return; // the second of a double click, which goes back to the whole range
+    bindPlot.clicked = setTimeout(() => start(place), state.range ? DOUBLE_MS : 0);
   });
   plot.on("plotly_click", ({ points: [point] }) => {
     if (state.view === "slices" && Number.isInteger(point.customdata)) holdRow(point.customdata);

@@ -81,8 +81,12 @@ export function show(plot, scene, traces, layout, more) {
   return inTurn(async () => {
     const canMove = traces.every(({ type, error_y }) => type === undefined && error_y === undefined);
     const next = canMove ? JSON.stringify([scene, traces.map(looks), layout, plot.clientWidth]) : "";
-    if (next && next === drawn) await moveNow(plot, traces, 0);
-    else await (await plotly).react(plot, traces, layout, { ...CONFIG, ...more });
+    if (next && next === drawn && isFilledAlike(plot, traces, 0)) await moveNow(plot, traces, 0);
+    else {
+      const library = await plotly;
+      await library.react(plot, traces, layout, { ...CONFIG, ...more });
+      if (!layout.height && plot._fullLayout.height !== plot.clientHeight) await library.Plots.resize(plot);
+    }
     drawn = next;
   });
 }
@@ -92,12 +96,24 @@ export function show(plot, scene, traces, layout, more) {
  * @param {any} plot
  * @param {Trace[]} traces - The last ones of the plot.
  */
-export const move = (plot, traces) => inTurn(() => moveNow(plot, traces, plot.data.length - traces.length));
+export function move(plot, traces) {
+  return inTurn(async () => {
+    const first = plot.data.length - traces.length;
+    if (isFilledAlike(plot, traces, first)) return moveNow(plot, traces, first);
+    const column = (read) => traces.map(read);
+    const numbers = { x: column(({ x }) => x), y: column(({ y }) => y), text: column(({ text }) => text), "marker.size": column(({ marker }) => marker?.size) };
+    await (await plotly).restyle(plot, numbers, traces.map((_, i) => first + i));
+  });
+}
+
+/** Return whether the same traces have points at all: what has none is not drawn over. @param {any} plot @param {Trace[]} traces @param {number} first */
+const isFilledAlike = (plot, traces, first) => traces.every(({ x }, i) => (x.length === 0) === (plot.data[first + i].x.length === 0));
 
 /** @param {any} plot @param {Trace[]} traces @param {number} first - Where they are among those of the plot. */
 async function moveNow(plot, traces, first) {
   const library = await plotly;
-  const moved = traces.map((trace, i) => ({ trace, at: first + i })).filter(({ trace }) => !isStill(trace));
+  const moved = traces.map((trace, i) => ({ trace, at: first + i })).filter(({ trace }) => trace.x.length && !isStill(trace));
+  if (!moved.length) return;
   const numbers = ({ x, y, text, marker }) => ({ x, y, ...(text && { text }), ...(Array.isArray(marker?.size) && { marker: { size: marker.size } }) });
   await library.animate(
     plot,

@@ -286,3 +286,25 @@ def test_relevance_needs_all_cells(api: httpx.Client) -> None:
     where = upload(api, X, Y)
     assert "slopes" in problem(api.get(f"/datasets/{where}/relevance"), 422)["detail"]
     api.delete(f"/datasets/{where}")
+
+
+@pytest.mark.parametrize("gaps", [False, True])
+def test_bandwidths_of_rows_look_at_no_more_rows_than_are_left(
+    api: httpx.Client, gaps: bool
+) -> None:
+    """Rows that do not count, or have none of a query's features, are no neighbours."""
+    rng = np.random.default_rng(6)
+    x: list[list[float | None]] = rng.normal(size=(12, 2)).tolist()
+    if gaps:
+        x = [[a, None] if i % 2 else [None, b] for i, (a, b) in enumerate(x)]
+    weights = {} if gaps else {"weights": [1, 0] * 6}
+    request = {
+        "dataset": {"x": x, "y": rng.normal(size=12).tolist(), **weights},
+        "queries": [[0.2, None]],
+        "fit": {"method": "nadaraya_watson", "n_neighbors": 9, "bandwidth_at": "row"},
+        "include": ["diagnostics"],
+    }
+    answer = api.post("/predict", json=request)
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["mean"][0] is not None
+    assert answer.json()["diagnostics"]["support"][0] <= 6

@@ -209,3 +209,35 @@ def test_dpill_takes_no_weights(api: httpx.Client) -> None:
     fit = {"method": "local_linear", "kernel": "gaussian", "bandwidth": 1.0}
     answer = api.post("/tune", json={"dataset": rows, "selector": "dpill", "fit": fit})
     assert pointers(problem(answer, 422)) == ["/selector"]
+
+
+@pytest.mark.parametrize("nearest", [{}, {"n_neighbors": 4}])
+def test_kriging_far_from_the_rows_that_count_is_extrapolated(
+    api: httpx.Client, nearest: dict[str, int]
+) -> None:
+    found = answered(
+        api,
+        "/predict",
+        dataset={"x": [0, 1, 3, 13], "y": [1, 2, 1, 1], "weights": [0, 0, 0, 1]},
+        queries=[3.3, 12.9],
+        fit={"method": "kriging", **nearest},
+    )
+    (issue,) = [one for one in found["issues"] if one["status"] == "extrapolated"]
+    assert issue["queries"] == [0]
+
+
+@pytest.mark.parametrize("selector", ["cv_ls", "gcv", "aicc"])
+def test_a_search_over_a_single_row_that_counts_ends_with_a_reason(
+    api: httpx.Client, selector: str
+) -> None:
+    dataset = answered(
+        api,
+        "/datasets",
+        x=list(range(12)),
+        y=[float(i * i % 7) for i in range(12)],
+        weights=[0] * 11 + [1],
+        name=f"one row for {selector}",
+    )
+    answer = api.post("/tune", json={"dataset_id": dataset["id"], "selector": selector})
+    assert answer.status_code == 422 or answer.json()["state"] == "failed", answer.text
+    assert "log of the service" not in answer.text

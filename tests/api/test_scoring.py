@@ -231,3 +231,45 @@ def test_a_score_has_a_deadline(api: httpx.Client) -> None:
     assert answer.status_code == 504
     assert answer.json()["type"] == "/guide/troubleshooting/#deadline-exceeded"
     assert answer.json()["detail"].startswith("The score took longer than its time: send rows")
+
+
+@pytest.mark.parametrize("rows", [4, 12, 40])
+@pytest.mark.parametrize("fit", [{"method": "knn", "n_neighbors": 2}, {"method": "local_linear"}])
+def test_intervals_of_a_few_rows_with_gaps_are_scored(
+    api: httpx.Client, rows: int, fit: dict[str, Any]
+) -> None:
+    """One half of the rows, which the other is judged by, may have no gap."""
+    x: list[list[float | None]] = [[i * 0.37 % 1, i * 0.71 % 1] for i in range(rows)]
+    x[1][0] = None
+    dataset = {"x": x, "y": [i * 0.53 % 1 for i in range(rows)]}
+    fit = {"n_neighbors": 3, **fit}
+    found = post(api, "/score", dataset=dataset, fit=fit)
+    assert found["rows"] == rows
+    assert found["targets"][0]["rmse"] > 0
+
+
+@pytest.mark.parametrize(
+    "fit",
+    [
+        {"method": "nadaraya_watson", "bandwidth": 1},
+        {"method": "local_linear", "kernel": "gaussian", "n_neighbors": 2},
+        {"method": "local_linear", "kernel": "gaussian", "bandwidth": 1, "robust": 2},
+    ],
+)
+def test_a_single_row_that_counts_is_predicted_by_nothing(
+    api: httpx.Client, fit: dict[str, Any]
+) -> None:
+    dataset = {"x": [0, 1, 2, 3], "y": [1, 2, 3, 4], "weights": [0, 0, 0, 1]}
+    found = post(api, "/score", dataset=dataset, fit=fit)
+    assert found["without_prediction"] == found["rows"]
+    assert found["targets"][0]["rmse"] is None
+    answer = post(api, "/predict", dataset=dataset, fit=fit, queries=[3.0], include=["interval"])
+    assert answer["interval"]["lower"] == [None]
+
+
+@pytest.mark.parametrize("rows", [2, 4, 9])
+def test_a_fit_through_all_rows_has_no_gcv(api: httpx.Client, rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    dataset = {"x": rng.normal(size=(rows, rows - 1)).tolist(), "y": rng.normal(size=rows).tolist()}
+    found = post(api, "/score", dataset=dataset, fit={"method": "linear"})
+    assert found["targets"][0]["gcv"] is None

@@ -456,3 +456,78 @@ CONTRASTS = """() => {
         return [element.textContent.trim().slice(0, 40), (high + 0.05) / (low + 0.05)];
     }).filter(([, ratio]) => ratio < 4.5);
 }"""
+
+
+PATH = """uid => {
+    const plot = document.querySelector('#plot');
+    const at = plot._fullData.findIndex(one => one.uid === uid);
+    const lines = [...plot.querySelectorAll('.scatterlayer .trace')];
+    const drawn = lines.find(one => one.__data__[0].trace.uid === uid);
+    return [...(drawn?.querySelectorAll('path') ?? [])].map(one => one.getAttribute('d')).join('');
+}"""
+"""Gives what is drawn of a trace, which need not be what its numbers say."""
+
+
+def test_what_has_no_numbers_any_more_is_drawn_no_more(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    until(page, "() => document.querySelector('#reading').innerText.includes('slope')")
+    until(page, PATH, "tangent")
+    page.select_option("#method", "knn")
+    fitted(page, method="knn")
+    until(page, "() => !document.querySelector('#reading').innerText.includes('slope')")
+    until(page, f"uid => !({PATH})(uid)", "tangent")
+    assert page.evaluate(PATH, "lower")
+    page.select_option("#band", "none")
+    until(page, f"uid => !({PATH})(uid)", "lower")
+
+
+def test_the_rows_stay_where_no_row_carries_weight(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    gap = [0.1 * i for i in range(30)] + [20 + 0.1 * i for i in range(30)]
+    drop(page, "gap.csv", "x,y\n" + "\n".join(f"{x},{math.sin(x)}" for x in gap))
+    until(page, ROWS_DRAWN, 60)
+    page.select_option("#method", "nadaraya_watson")
+    page.select_option("#kernel", "epanechnikov")
+    slide(page, "#bandwidth", 200)
+    fitted(page, bandwidth=float(page.locator("#bandwidth-number").input_value()))
+    slide(page, "#pointer", 500)
+    until(page, "() => document.querySelector('#reading').innerText.includes('0 rows')")
+    points = "() => document.querySelectorAll('#plot .scatterlayer .point').length"
+    assert page.evaluate(points) >= 60
+    slide(page, "#pointer", 100)
+    until(page, "() => document.querySelector('#reading').innerText.includes('slope')")
+    assert page.evaluate(points) > 60
+
+
+def test_a_map_after_slices_has_the_height_of_its_place(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    page.goto("/explore")
+    trace(page, "curve")
+    drop(page, "bowl.csv", bowl(features=4))
+    trace(page, "curve3")
+    page.select_option("#view", "map")
+    trace(page, "map")
+    fits = """() => {
+        const plot = document.querySelector('#plot');
+        return Math.abs(plot.querySelector('.main-svg').clientHeight - plot.clientHeight) < 2;
+    }"""
+    until(page, fits)
+
+
+def test_a_double_click_back_begins_no_descent(page: Page) -> None:
+    page.goto("/explore")
+    whole = trace(page, "curve")["x"]
+    box = page.locator("#plot .nsewdrag").bounding_box()
+    assert box is not None
+    x, y = box["x"], box["y"] + 0.5 * box["height"]
+    page.mouse.move(x + 0.3 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(x + 0.5 * box["width"], y, steps=4)
+    page.mouse.up()
+    closer = until(page, OTHER_PLACES, whole)
+    page.mouse.dblclick(x + 0.4 * box["width"], y)
+    assert until(page, OTHER_PLACES, closer) == whole
+    page.wait_for_timeout(500)
+    assert page.locator("#paths li").count() == 0

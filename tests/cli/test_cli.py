@@ -202,3 +202,11 @@ def test_the_entry_point_runs_a_command(service_url: str) -> None:
     run = run_process("list", NEARFIT_URL=service_url)
     assert (run.returncode, run.stderr) == (0, "")
     assert "motorcycle" in [line.split("\t")[0] for line in run.stdout.splitlines()]
+
+
+@pytest.mark.parametrize("url", ["foo", "127.0.0.1:8000", "ftp://127.0.0.1"])
+def test_an_address_that_is_none_is_a_usage_error(nearfit: Nearfit, url: str) -> None:
+    run = nearfit("list", "--url", url)
+    assert run.code == ExitCode.USAGE
+    assert run.err.count("\n") == 1
+    assert url in run.err

@@ -265,7 +265,8 @@ class Decoder:
         except UnicodeDecodeError:
             if CONTROLS.search(block):
                 raise MalformedBody(
-                    "The file is neither text in UTF-8 nor in another encoding; is this a CSV file?"
+                    "The file is no text, in UTF-8 or another encoding. Save a table as CSV; of a "
+                    "compressed body say so in Content-Encoding (gzip, zstd)."
                 ) from None
             self.encoding = "windows-1252"
             return self.decoded(bytearray(block), is_last=True)

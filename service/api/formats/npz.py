@@ -71,7 +71,7 @@ def read_npz(body: bytearray | memoryview, limits: Limits) -> dict[str, NDArray[
         reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
         raise MalformedBody(
             f"The body is not an npz file that can be read, in {place}: {reason}. Write it with "
-            "numpy.savez."
+            "numpy.savez; a workbook of Excel is to be saved as CSV."
         ) from None
     if not arrays:
         raise InvalidInput.at("", "The file has no arrays; send x and y.")

@@ -69,9 +69,17 @@ class NativeResident:
             self.x, self.y, self._tree, self._screened, row_weights, self._leaf_y, self.n_sloped
         )
 
+    def _gapped(self) -> GappedResident:
+        """Return the rows as those with gaps are looked at: in queries that miss cells."""
+        return GappedResident(self.x, self.y, self.row_weights, self.n_sloped)
+
     def nearest(self, q: Floats, k: int) -> Nearest:
         """Return the k nearest rows of each query; see `backends.base.Resident`."""
         q = _writable(q)
+        if k > len(self.x):  # the compiled searches would write past the end
+            raise ValueError(f"{k} nearest rows of {len(self.x)}")
+        if np.isnan(q).any():
+            return self._gapped().nearest(q, k)
         distances = np.empty((len(q), k))
         places = np.empty((len(q), k), dtype=np.int64)
         rows = np.empty((len(q), k), dtype=np.int64)
@@ -89,6 +97,8 @@ class NativeResident:
     def within(self, q: Floats, radius: Floats) -> Within:
         """Return the rows in reach; see `backends.base.Resident`."""
         q, radius = _writable(q), _writable(radius)
+        if np.isnan(q).any():
+            return self._gapped().within(q, radius)
         t = self._tree
         counts = np.empty(len(q), dtype=np.int64)
         tree_search.count_within(t.x, t.bounds, t.boxes, q, radius, counts)

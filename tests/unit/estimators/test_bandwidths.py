@@ -50,3 +50,12 @@ def test_the_plug_in_bandwidth_has_the_unit_of_x() -> None:
 def test_too_few_places_have_no_plug_in_bandwidth() -> None:
     with pytest.raises(InvalidInput, match="distinct places"):
         plug_in_bandwidth(np.repeat(np.arange(5.0), 10), np.arange(50.0))
+
+
+@pytest.mark.parametrize("unit", [1e-140, 1e140])
+def test_the_plug_in_bandwidth_is_in_the_unit_of_x_whatever_that_is(unit: float) -> None:
+    rng = np.random.default_rng(8)
+    x, noise = np.sort(rng.uniform(0, 1, 200)), rng.normal(size=200)
+    y = np.sin(6 * x) + 0.1 * noise
+    h = plug_in_bandwidth(x, y)
+    assert plug_in_bandwidth(x * unit, y * unit) == pytest.approx(h * unit, rel=1e-6)
