@@ -193,15 +193,16 @@ def measure(options: Options) -> Record:
         for title, kinds in found.items()
     )
     of_r, of_gradients, of_rows = found.values()
-    curves = {kind for kind in of_r if "degree 2" in kind or "robust" in kind}
+    curves = {k: value for k, value in of_r.items() if "degree 2" in k or "robust" in k}
+    lines = {kind: value for kind, value in of_r.items() if kind not in curves}
     return Record(
         "agreement",
         (__doc__ or "").partition("\n")[0],
         {"rows of the surface": 80, "features": 2, "step of a difference": STEP},
         comparisons,
         (
-            most("S1", "R and statsmodels, degree 0 and 1", without(of_r, curves), LINES),
-            most("S1", "R, degree 2, and robust", only(of_r, curves), CURVES),
+            most("S1", "R and statsmodels, degree 0 and 1", lines, LINES),
+            most("S1", "R, degree 2, and robust", curves, CURVES),
             most("S2", "gradients and central differences", of_gradients, DIFFERENCES),
             most("S2", "leave-one-out and fits anew", of_rows, ANEW),
         ),
@@ -211,16 +212,6 @@ def measure(options: Options) -> Record:
 def most(row: str, claim: str, differences: Mapping[str, float], bound: float) -> Target:
     """Return the largest difference beside its bound."""
     return Target(row, claim, max(differences.values()), bound, at_most=True, unit="")
-
-
-def only(differences: Mapping[str, float], kinds: set[str]) -> dict[str, float]:
-    """Return these differences alone."""
-    return {kind: value for kind, value in differences.items() if kind in kinds}
-
-
-def without(differences: Mapping[str, float], kinds: set[str]) -> dict[str, float]:
-    """Return all others."""
-    return {kind: value for kind, value in differences.items() if kind not in kinds}
 
 
 if __name__ == "__main__":

@@ -54,8 +54,9 @@ class Watched:
     def failed(self, error: BaseException) -> None:
         """Note that they are not."""
         self._ended = time.monotonic()
-        known = isinstance(error, NearfitError)
-        self._detail = error.detail if known else "The upload was broken off."  # type: ignore[attr-defined]
+        self._detail = (
+            error.detail if isinstance(error, NearfitError) else "The upload was broken off."
+        )
 
     def progress(self) -> UploadProgress:
         """Return how far it has come."""

@@ -139,7 +139,7 @@ def predict(
     sums = surface.at(q)
     mean = sums.values
     nearest = sums.nearest_distance
-    if rows.row_weights is not None:
+    if rows.row_weights is not None and not rows.row_weights.all():
         nearest = nearest_that_counts(rows, q, rows.nearest(q, 1))
     issues = _far_issue(fit, nearest)
     neighbors = None

@@ -2,6 +2,8 @@
 
 Nothing in a file says so. It is told from the first lines, reported back, and what the sender says
 counts more.
+
+Over 300 lines: what a sender may say, and what is told where nothing is said, side by side.
 """
 
 import csv
