@@ -54,10 +54,16 @@ def read_arrow(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
 
 
 def read_parquet(content: bytes) -> tuple[pa.Table, dict[str, Any]]:
-    """Return the columns of an answer in Parquet, and all else that it says."""
-    from pyarrow.parquet import read_table  # takes a while, which only files need
+    """Return the columns of an answer in Parquet, and all else that it says.
 
-    table = read_table(pa.BufferReader(content))
+    Read by this thread alone. Those of `pyarrow.parquet.read_table` may drop the last hold on
+    `content` after the program has come to its end, where Python lets no thread go on: the
+    process then aborts (apache/arrow#34314).
+    """
+    from pyarrow.parquet import ParquetFile  # takes a while, which only files need
+
+    file = ParquetFile(pa.BufferReader(content), pre_buffer=False)
+    table = file.read(use_threads=False)
     document: dict[str, Any] = json.loads(table.schema.metadata[METADATA_KEY])
     return table.replace_schema_metadata(None), document
 

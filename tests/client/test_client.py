@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -300,3 +301,22 @@ def test_the_client_imports_little() -> None:
         f"print(json.dumps([name for name in {heavy} if name in sys.modules]))"
     )
     assert json.loads(subprocess.check_output([sys.executable, "-c", code])) == []
+
+
+def test_predictions_of_a_file_are_read_without_threads(url: str, tmp_path: Path) -> None:
+    # One that still holds the answer when Python comes to its end would abort the process.
+    code = f"""
+import pathlib, psutil
+from service.client import Client
+
+queries = pathlib.Path("{tmp_path}/queries.csv")
+queries.write_text("times\\n20\\n")
+with Client("{url}") as nearfit:
+    nearfit.limits()
+    before = psutil.Process().num_threads()
+    nearfit.predict_file("motorcycle", queries)
+    print(psutil.Process().num_threads() - before)
+"""
+    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system"}  # which has no threads
+    command = [sys.executable, "-c", code]
+    assert subprocess.check_output(command, text=True, env=environment) == "0\n"
