@@ -20,6 +20,7 @@ from service.backends.keops.backend import open_backend
 from service.backends.native.backend import NativeBackend
 from service.domain.arrays import Floats
 from service.domain.prediction import Prediction
+from service.engine import tuner
 from service.engine.plan import NOTHING_FORCED, Forced
 from service.engine.workers.base import Task
 from service.engine.workers.process import ProcessWorker
@@ -47,6 +48,17 @@ def pytest_collection_finish() -> None:
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def searches_have_their_share() -> Iterator[None]:
+    """Let the services of this process search for fits on cores that other tests keep busy.
+
+    As users have them, searches wait until a core is idle.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tuner, "work_when_idle", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session", params=["native", pytest.param("keops", marks=pytest.mark.keops)])

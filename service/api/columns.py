@@ -62,10 +62,6 @@ class Columns:
         """The columns as they are."""
         return self._columns
 
-    def sample(self) -> "Columns":
-        """Return the columns of the first row alone."""
-        return Columns(self.names, self._header, self._places, self._columns.slice(0, 1))
-
     @property
     def n_rows(self) -> int:
         """How long they are."""
@@ -75,9 +71,6 @@ class Columns:
         self, features: tuple[str, ...], targets: tuple[str, ...] = (), weights: str | None = None
     ) -> "RowsOf":
         """Return these columns as arrays, and let go of all columns: to be called once.
-
-        Each block of rows is released as soon as it is copied, so that beside the arrays no more
-        than one is there.
 
         Raises:
             InvalidInput: There is no such column of weights or it is of texts, there are several
@@ -96,29 +89,17 @@ class Columns:
         n = self.n_rows
         x, y = np.empty((n, len(features))), np.empty((n, len(targets)))
         w = None if weights is None else np.empty(n)
-        places = [
-            (values, self.names.index(name))
-            for name, values in [
-                *((name, x[:, j]) for j, name in enumerate(features)),
-                *((name, y[:, j]) for j, name in enumerate(targets)),
-                *(() if w is None or weights is None else ((weights, w),)),
+        self._copy(
+            [
+                (name, values)
+                for name, values in [
+                    *((name, x[:, j]) for j, name in enumerate(features)),
+                    *((name, y[:, j]) for j, name in enumerate(targets)),
+                    *(() if w is None or weights is None else ((weights, w),)),
+                ]
+                if name not in texts
             ]
-            if name not in texts
-        ]
-        blocks = self._columns.to_batches()
-        self._columns = self._columns.schema.empty_table()
-        blocks.reverse()
-        start = trimmed = 0
-        while blocks:
-            block = blocks.pop()
-            stop = start + block.num_rows
-            for values, column in places:
-                values[start:stop] = block.column(column).to_numpy(zero_copy_only=False)
-            start = stop
-            if (start - trimmed) * len(places) >= TRIMMED_AFTER:
-                trimmed = start
-                del block
-                return_freed_memory()  # else it stays with the C library until the end
+        )
         points: Points = x
         levels = {j: texts[name] for j, name in enumerate(features) if name in texts}
         if levels:
@@ -127,14 +108,38 @@ class Columns:
         classes = texts.get(targets[0]) if targets else None
         return RowsOf(points, y if classes is None else classes, w)
 
+    def _copy(self, arrays: Sequence[tuple[str, Floats]]) -> None:
+        """Copy columns of numbers into arrays, each as long as they are; let go of all columns.
+
+        Each block of rows is released as soon as it is copied, so that beside the arrays no more
+        than one is there.
+        """
+        places = [(self.names.index(name), values) for name, values in arrays]
+        blocks = self._columns.to_batches()
+        self._columns = self._columns.schema.empty_table()
+        blocks.reverse()
+        start = trimmed = 0
+        while blocks:
+            block = blocks.pop()
+            stop = start + block.num_rows
+            for column, values in places:
+                values[start:stop] = block.column(column).to_numpy(zero_copy_only=False)
+            start = stop
+            if (start - trimmed) * len(places) >= TRIMMED_AFTER:
+                trimmed = start
+                del block
+                return_freed_memory()  # else it stays with the C library until the end
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        return self._columns.column(self.names.index(name))
+
     def has_texts(self, name: str) -> bool:
         """Return whether the column is of texts."""
-        return is_text(self._columns.column(self.names.index(name)).type)
+        return is_text(self._columns.schema.field(self.names.index(name)).type)
 
     def _labels(self, name: str) -> Labels:
         place = self.names.index(name)
-        column = self._columns.column(place)
-        texts = texts_of(column, f"The column {shown(name)}", self._places[place])
+        texts = texts_of(self._column(name), f"The column {shown(name)}", self._places[place])
         return labels_of(texts, lambda text: None if text is None else text.strip() or None)
 
     def _check_weights(self, name: str | None) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from pydantic import BaseModel, ValidationError
 
 from service.api.arrow_streams import (
@@ -29,6 +30,7 @@ from service.api.media import BodyReader, ContentType, Format, parse_model, vali
 from service.api.multipart import Form, read_form
 from service.api.schemas.datasets import DatasetUpload, RowsUpload, UploadQuery
 from service.api.schemas.files import Source, TextQuery
+from service.api.spool import Spooled
 from service.api.tables import Table, TableReader, Wish
 from service.domain.arrays import Floats
 from service.domain.categories import MixedRows, Points
@@ -68,7 +70,11 @@ class Whole(Generic[Result]):
 
     def finish(self) -> Result:
         """Return what the body holds."""
-        return self._parse(self._body)
+        return self.whole(self._body)
+
+    def whole(self, body: Bytes) -> Result:
+        """Return what a body holds that is there as a whole already."""
+        return self._parse(body)
 
 
 class _Columns(Protocol):
@@ -136,13 +142,14 @@ class Formats(Generic[Result]):
         if kind is Format.NDJSON:
             lines = LinesReader(self.limits, self.wish)
             return ByParts(lines, lambda found: self.of_columns(found, b"{}", _source("ndjson")))
+        if kind is Format.PARQUET:
+            return Spooled(self._of_parquet)
         if kind is Format.BYTES:
             return Whole(lambda body: self.file(body, ""))
         parsers: dict[Format, Callable[[Bytes], Result]] = {
             Format.JSON: lambda body: self.of_json(_mutable(body)),
             Format.ARROW: self._of_arrow,
             Format.ARROW_FILE: self._of_arrow_file,
-            Format.PARQUET: self._of_parquet,
             Format.NPZ: self._of_npz,
         }
         return Whole(parsers[kind])
@@ -153,9 +160,9 @@ class Formats(Generic[Result]):
         if coding is None:
             kind = format_of_file(name, bytes(data[:HEAD_BYTES]))
             reader = self.reader(kind, charset)
-            if isinstance(reader, Whole):
-                whole: Whole[Result] = reader
-                return whole._parse(data)
+            if isinstance(reader, Whole | Spooled):
+                whole: Whole[Result] | Spooled[Result] = reader
+                return whole.whole(data)
             for start in range(0, len(data), PART_BYTES):
                 reader.feed(bytes(data[start : start + PART_BYTES]))
             return reader.finish()
@@ -208,8 +215,8 @@ class Formats(Generic[Result]):
     def _of_npz(self, body: Bytes) -> Result:
         return self._of_stream(NpzBody(read_npz(body, self.limits)), _source("npz"))
 
-    def _of_parquet(self, body: Bytes) -> Result:
-        found: ParquetColumns = read_parquet(body, self.limits, self.wish)
+    def _of_parquet(self, source: pa.NativeFile) -> Result:
+        found = read_parquet(source, self.limits, self.wish)
         return self.of_columns(found, found.metadata.get(METADATA_KEY, b"{}"), _source("parquet"))
 
 

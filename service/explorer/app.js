@@ -21,6 +21,8 @@ const SETTLED_MS = 250;
 const REST_MS = 60;
 const DOUBLE_MS = 300;
 const FEW_ROWS = 2000; // so few that a band is quick enough to follow a slider
+const SLOW_MS = 80; // a view that takes longer has fewer places while a slider moves
+const FEWER = 1 / 3; // of the places of a curve
 const MOST_KEPT = 6;
 
 let state = fresh();
@@ -28,13 +30,15 @@ let state = fresh();
 let data = null;
 /** @type {number[] | null} */
 let shares = null;
-/** What is drawn now. @type {{scene: string, asked: any, view: any, answer: any} | null} */
+/** What is drawn now; a coarse view has not all of its places. @type {{scene: string, asked: any, view: any, answer: any} | null} */
 let shown = null;
 /** @type {import("./curve.js").Look | null} */
 let look = null;
 /** @type {any[]} */
 let paths = [];
-/** Answers of kept fits, by the fit and the scene. @type {Map<string, any>} */
+/** How long the last view with all its places took, until it was drawn. */
+let tookMs = 0;
+/** Curves of kept fits, by the fit and the scene. @type {Map<string, {places: any[], answer: any}>} */
 const answers = new Map();
 
 const busy = (on) => byId("stage").setAttribute("aria-busy", String(on));
@@ -70,18 +74,21 @@ function settleView() {
   state.value = data.values[data.valueIndex(state)].name;
 }
 
-function viewOf() {
-  if (state.view === "map") return gridOf(state, data);
+/** @param {boolean} isCoarse */
+function viewOf(isCoarse) {
+  if (state.view === "map") return gridOf(state, data, isCoarse);
   if (state.view === "slices") return slicesOf(state, data, shares);
   const j = data.featureIndex(state.a, 0);
-  const places = placesOf(data.features[j], state.range, state.points);
+  const places = placesOf(data.features[j], state.range, isCoarse ? Math.max(2, Math.ceil(state.points * FEWER)) : state.points);
   return { places, queries: queriesAlong(data.held(state.row).x, j, places) };
 }
 
 /** Something was chosen: ask at once, and tidy up once nothing more has come for a while. */
 function changed() {
   hideError();
-  refresh(data.about.rows <= FEW_ROWS);
+  const isCoarse = tookMs > SLOW_MS;
+  changed.isDone = !isCoarse && data.about.rows <= FEW_ROWS;
+  refresh(data.about.rows <= FEW_ROWS, { isCoarse });
   clearTimeout(changed.settled);
   changed.settled = setTimeout(settled, SETTLED_MS);
 }
@@ -89,24 +96,42 @@ function changed() {
 function settled() {
   state.fit = controls.fit;
   history.replaceState(null, "", toHash(state));
-  if (data.about.rows > FEW_ROWS) refresh(true);
+  complete();
   followDescents();
 }
 
-/** @param {boolean} withBand */
-function refresh(withBand) {
+/** Ask for all places and the band, after what is asked for now: that is on the screen sooner. */
+function complete() {
+  clearTimeout(changed.settled);
+  if (changed.isDone) return;
+  if (main.isBusy) {
+    changed.settled = setTimeout(complete, REST_MS);
+    return;
+  }
+  refresh(true, { patienceMs: 0 }); // the sliders may move again
+  changed.isDone = true;
+}
+
+/**
+ * @param {boolean} withBand
+ * @param {{isCoarse?: boolean, patienceMs?: number}} more - Coarse for now: all places are asked for once the sliders rest.
+ */
+function refresh(withBand, { isCoarse = false, patienceMs } = {}) {
   const scene = sceneOf();
   main.ask(scene, async (signal) => {
-    const view = viewOf();
+    const view = { ...viewOf(isCoarse), isCoarse };
     const fit = controls.fit;
     const asked = prediction(state, fit, view.queries, { band: withBand && state.view !== "map" && state.band !== "none" });
+    const begun = performance.now();
     const answer = await ask(asked.path, { body: asked.body, signal });
     if (scene !== sceneOf()) return;
     shown = { scene, asked, view, answer };
     await draw();
+    if (isCoarse) return;
+    tookMs = performance.now() - begun;
     await askKept(signal, scene, view);
-  });
-  lookSoon();
+  }, patienceMs);
+  if (!isCoarse) lookSoon();
 }
 
 /** @param {AbortSignal} signal @param {string} scene @param {any} view */
@@ -115,7 +140,7 @@ async function askKept(signal, scene, view) {
     const key = JSON.stringify(fit) + scene;
     if (answers.has(key)) continue;
     const { path, body } = prediction(state, fit, view.queries);
-    answers.set(key, await ask(path, { body, signal }));
+    answers.set(key, { places: view.places, answer: await ask(path, { body, signal }) });
     if (scene !== sceneOf()) return;
     await draw();
   }
@@ -125,17 +150,14 @@ async function draw() {
   if (!shown || !data) return;
   const { view, answer } = shown;
   const plot = byId("plot");
-  const kept = state.kept.map((fit) => {
-    const known = answers.get(JSON.stringify(fit) + shown.scene);
-    return { fit, curve: known ? { places: view.places, answer: known } : null };
-  });
+  const kept = state.kept.map((fit) => ({ fit, curve: answers.get(JSON.stringify(fit) + shown.scene) ?? null }));
   let [traces, layout] = [[], {}];
   if (state.view === "map") {
     [traces, layout] = [mapTraces(state, data, view, answer, kept, paths), mapLayout(state, data)];
   } else if (state.view === "slices") {
     [traces, layout] = [slicesTraces(state, data, view, answer, kept), slicesLayout(state, data, view, plot.clientWidth)];
   } else {
-    traces = curveTraces(state, data, { places: view.places, answer }, kept, paths, look);
+    traces = curveTraces(state, data, { ...view, answer }, kept, paths, look);
     layout = curveLayout(state, data);
   }
   plot.classList.toggle("tall", state.view === "slices");
@@ -366,7 +388,7 @@ async function choose(id) {
       const { band, level, points } = state;
       state = { ...fresh(), band, level, points, dataset: id };
     }
-    [data, shown, look, paths, shares] = [next, null, null, [], null];
+    [data, shown, look, paths, shares, tookMs] = [next, null, null, [], null, 0];
     answers.clear();
     tuning.clear();
     settleView();

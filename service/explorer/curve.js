@@ -37,7 +37,7 @@ export function columnOf(answer, estimates, value) {
 /** Return the estimates of an answer that are shown. @param {any} answer @param {number} value */
 export const estimatesOf = (answer, value) => columnOf(answer, answer.mean ?? answer.probabilities, value);
 
-/** @typedef {{places: any[], answer: any}} Curve */
+/** @typedef {{places: any[], answer: any, isCoarse?: boolean}} Curve */
 /** @typedef {{place: any, answer: any, tangent: "slope" | "gradient" | null}} Look */
 
 /**
@@ -56,10 +56,10 @@ export function curveTraces(state, data, curve, kept, paths, look) {
   const colours = keptColours();
   return [
     pointsTrace(data, j, value),
-    ...bandTraces(levels ? { ...curve, answer: { ...curve.answer, interval: undefined } } : curve, value),
+    bandTrace(levels ? [] : curve.places, ...sidesOf(curve.answer, value)),
     {
       name: wordsOf(curve.answer.fit), uid: "curve", ...(levels ? levelMarks(curve.answer, value, 0, curve.places.length) : { mode: "lines" }), x: curve.places, y: estimatesOf(curve.answer, value),
-      line: { color: colour("accent"), width: 2.5 }, connectgaps: false, hovertemplate: "%{y:.4~g}<extra></extra>", meta: { fit: curve.answer.fit },
+      line: { color: colour("accent"), width: 2.5 }, connectgaps: false, hovertemplate: "%{y:.4~g}<extra></extra>", meta: { fit: curve.answer.fit, isCoarse: curve.isCoarse },
     },
     ...kept.filter((one) => one.curve).map((one, i) => ({
       name: wordsOf(one.fit), uid: `kept${i}`, mode: levels ? "markers" : "lines", x: one.curve.places, y: estimatesOf(one.curve.answer, value),
@@ -102,19 +102,34 @@ export function pointsTrace(data, j, value) {
   };
 }
 
-/** @param {Curve} curve @param {number} value */
-function bandTraces({ places, answer }, value) {
-  const lower = answer.interval ? columnOf(answer, answer.interval.lower, value) : [];
-  const upper = answer.interval ? columnOf(answer, answer.interval.upper, value) : [];
-  const x = answer.interval ? places : [];
-  const line = { color: colour("accent"), width: 0 };
-  return [
-    { name: "lower", uid: "lower", mode: "lines", x, y: lower, line, hoverinfo: "skip" },
-    {
-      name: "upper", uid: "upper", mode: "lines", x, y: upper, line,
-      fill: "tonexty", fillcolor: colour("band"), hoverinfo: "skip",
-    },
-  ];
+/**
+ * Return the band between two sides: an area for each stretch of places where both are known.
+ * @param {any[]} places
+ * @param {(number | null)[]} lower
+ * @param {(number | null)[]} upper
+ */
+export function bandTrace(places, lower, upper) {
+  const [x, y] = [[], []];
+  let stretch = [];
+  const close = () => {
+    if (!stretch.length) return;
+    const back = [...stretch].reverse();
+    x.push(...stretch.map((i) => places[i]), ...back.map((i) => places[i]), null);
+    y.push(...stretch.map((i) => lower[i]), ...back.map((i) => upper[i]), null);
+    stretch = [];
+  };
+  places.forEach((_, i) => (lower[i] == null || upper[i] == null ? close() : stretch.push(i)));
+  close();
+  return {
+    name: "band", uid: "band", mode: "lines", x, y, line: { color: colour("accent"), width: 0 },
+    fill: "toself", fillcolor: colour("band"), hoverinfo: "skip",
+  };
+}
+
+/** Return the sides of the band of an answer; none where it has none. @param {any} answer @param {number} value */
+export function sidesOf(answer, value) {
+  const { lower, upper } = answer.interval ?? { lower: [], upper: [] };
+  return [columnOf(answer, lower, value), columnOf(answer, upper, value)];
 }
 
 /**

@@ -4,14 +4,14 @@ import { estimatesOf, placesOf } from "./curve.js";
 import { axis, categories, keptColours, layout } from "./plot.js";
 import { wordsOf } from "./fits.js";
 
-const SIDE = 51;
+const [SIDE, FEWER] = [51, 25];
 const MOST_POINTS = 500;
 // Plotly's own scale, dark to light; it reads in both themes and without colour vision.
 const SCALE = "Viridis";
 
 /** @typedef {import("./data.js").Data} Data */
 /** @typedef {import("./state.js").State} State */
-/** @typedef {{places: any[][], queries: any[][]}} Grid */
+/** @typedef {{places: any[][], queries: any[][], isCoarse?: boolean}} Grid */
 
 /** Return the two features that are shown. @param {State} state @param {Data} data @returns {[number, number]} */
 export function axesOf(state, data) {
@@ -20,10 +20,10 @@ export function axesOf(state, data) {
   return [a, b === a ? (a === 0 ? 1 : 0) : b];
 }
 
-/** Return the queries of the map, row by row. @param {State} state @param {Data} data @returns {Grid} */
-export function gridOf(state, data) {
+/** Return the queries of the map, row by row. @param {State} state @param {Data} data @param {boolean} isCoarse @returns {Grid} */
+export function gridOf(state, data, isCoarse) {
   const [a, b] = axesOf(state, data);
-  const places = [a, b].map((j) => placesOf(data.features[j], null, SIDE));
+  const places = [a, b].map((j) => placesOf(data.features[j], null, isCoarse ? FEWER : SIDE));
   const held = data.held(state.row).x;
   const queries = places[1].flatMap((up) => places[0].map((across) => {
     const query = [...held];
@@ -55,19 +55,21 @@ export function mapTraces(state, data, grid, answer, kept, paths) {
   const [low, high] = [Math.min(...known), Math.max(...known)];
   const colours = keptColours();
   const title = { text: data.values[value].name, side: "right" };
+  const hasLevels = [a, b].some((j) => data.features[j].levels);
   const every = Math.ceil(data.rows.length / MOST_POINTS); // each has a colour of its own, which takes long to draw
   const some = (column) => column.filter((_, i) => i % every === 0);
   return [
     {
       // Between two levels of a category there is nothing for a contour to go through.
-      type: [a, b].some((j) => data.features[j].levels) ? "heatmap" : "contour", uid: "map", x: grid.places[0], y: grid.places[1], z, zmin: low, zmax: high, colorscale: SCALE, ncontours: 14,
-      contours: { coloring: "heatmap", showlabels: true, labelfont: { size: 10, color: "#fff" } },
+      type: hasLevels ? "heatmap" : "contour", uid: "map", x: grid.places[0], y: grid.places[1], z, zmin: low, zmax: high, colorscale: SCALE, ncontours: 14,
+      // To place the labels takes longer than all else; they come once the sliders rest.
+      contours: { coloring: "heatmap", showlabels: !grid.isCoarse, labelfont: { size: 10, color: "#fff" } },
       line: { color: "rgba(255,255,255,.55)", width: 0.8 }, connectgaps: false, colorbar: { title, thickness: 12, outlinewidth: 0 },
-      hovertemplate: "%{x:.4~g}, %{y:.4~g}: %{z:.4~g}<extra></extra>", meta: { fit: answer.fit },
+      hovertemplate: "%{x:.4~g}, %{y:.4~g}: %{z:.4~g}<extra></extra>", meta: { fit: answer.fit, isCoarse: grid.isCoarse },
     },
     ...kept.filter((one) => one.curve).map((one, i) => ({
-      type: "contour", uid: `kept${i}`, name: wordsOf(one.fit), x: grid.places[0], y: grid.places[1],
-      z: heights(grid, one.curve.answer, value), zmin: low, zmax: high, ncontours: 14, showscale: false, hoverinfo: "skip",
+      type: "contour", uid: `kept${i}`, name: wordsOf(one.fit), x: one.curve.places[0], y: one.curve.places[1],
+      z: heights(one.curve, one.curve.answer, value), zmin: low, zmax: high, ncontours: 14, showscale: false, hoverinfo: "skip",
       colorscale: [[0, colours[i % colours.length]], [1, colours[i % colours.length]]],
       contours: { coloring: "lines" }, line: { width: 1.5, dash: "dot" },
     })),

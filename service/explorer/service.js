@@ -52,6 +52,8 @@ export async function ask(path, { method, body, headers = {}, signal } = {}) {
 
 const PATIENCE_MS = 300;
 
+/** @typedef {{scene: string, work: (signal: AbortSignal) => Promise<void>, patienceMs: number}} Question */
+
 /**
  * One question at a time: while one is under way, only the latest of those that follow is kept.
  *
@@ -59,9 +61,9 @@ const PATIENCE_MS = 300;
  * so that a slider in motion shows every answer there is time for, and none out of order.
  */
 export class Latest {
-  /** @type {{scene: string, since: number, abort: AbortController} | null} */
+  /** @type {Question & {since: number, abort: AbortController} | null} */
   #current = null;
-  /** @type {{scene: string, work: (signal: AbortSignal) => Promise<void>} | null} */
+  /** @type {Question | null} */
   #waiting = null;
   #onError;
   #onBusy;
@@ -82,24 +84,24 @@ export class Latest {
   /**
    * @param {string} scene - What the answer would be drawn into.
    * @param {(signal: AbortSignal) => Promise<void>} work
+   * @param {number} patienceMs - How long it may take once another question has come.
    */
-  ask(scene, work) {
-    this.#waiting = { scene, work };
+  ask(scene, work, patienceMs = PATIENCE_MS) {
+    this.#waiting = { scene, work, patienceMs };
     const current = this.#current;
     if (!current) this.#go();
     else if (current.scene !== scene) current.abort.abort();
-    else setTimeout(() => current.abort.abort(), PATIENCE_MS - (performance.now() - current.since));
+    else setTimeout(() => current.abort.abort(), current.patienceMs - (performance.now() - current.since));
   }
 
   async #go() {
     this.#onBusy(true);
     while (this.#waiting) {
-      const { scene, work } = this.#waiting;
-      this.#waiting = null;
       const abort = new AbortController();
-      this.#current = { scene, since: performance.now(), abort };
+      this.#current = { ...this.#waiting, since: performance.now(), abort };
+      this.#waiting = null;
       try {
-        await work(abort.signal);
+        await this.#current.work(abort.signal);
       } catch (error) {
         if (!abort.signal.aborted) this.#onError(error);
       }

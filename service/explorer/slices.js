@@ -1,6 +1,6 @@
 // How the target goes along each feature, all others held at a chosen row.
 
-import { columnOf, estimatesOf, levelMarks, placesOf, queriesAlong } from "./curve.js";
+import { bandTrace, estimatesOf, levelMarks, placesOf, queriesAlong, sidesOf } from "./curve.js";
 import { axis, categories, colour, keptColours, layout, roomy } from "./plot.js";
 
 const MOST_FEATURES = 9;
@@ -50,12 +50,8 @@ export function slicesTraces(state, data, slices, answer, kept) {
       marker: { color: colour("points"), size: 4, opacity: data.rows.length > 800 ? 0.25 : 0.45 }, hovertemplate: "row %{customdata}<extra></extra>",
     });
     if (answer.interval && !levels) {
-      const line = { color: colour("accent"), width: 0 };
-      const side = (estimates) => part(columnOf(answer, estimates, value));
-      traces.push(
-        { ...axes, uid: `lower${i}`, mode: "lines", x: places, y: side(answer.interval.lower), line, hoverinfo: "skip" },
-        { ...axes, uid: `upper${i}`, mode: "lines", x: places, y: side(answer.interval.upper), line, fill: "tonexty", fillcolor: colour("band"), hoverinfo: "skip" },
-      );
+      const [lower, upper] = sidesOf(answer, value).map(part);
+      traces.push({ ...bandTrace(places, lower, upper), ...axes, uid: `band${i}` });
     }
     traces.push({
       ...axes, uid: `curve${i}`, name, x: places, ...(levels ? levelMarks(answer, value, start, places.length) : { mode: "lines" }), y: part(estimatesOf(answer, value)), line: { color: colour("accent"), width: 2.5 },

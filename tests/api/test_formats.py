@@ -6,6 +6,7 @@ import json
 import threading
 import time
 import zlib
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,8 +17,15 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.parquet as pq
 import pytest
+from pyarrow.parquet.encryption import (
+    CryptoFactory,
+    EncryptionConfiguration,
+    KmsClient,
+    KmsConnectionConfig,
+)
 
 from service.api.formats.coding import PIECE_BYTES, inflated, most_bytes
+from service.api.spool import IN_MEMORY_BYTES
 from service.domain.errors import BodyTooLarge
 from service.engine.limits import Limits
 from tests.api.problems import pointers, problem
@@ -65,6 +73,27 @@ def test_100_000_rows_are_the_same_dataset_in_every_format(api: httpx.Client) ->
     assert None not in digests.values(), answers
     assert len(set(digests.values())) == 1, digests
     api.delete(answers["JSON"].headers["location"])
+
+
+def test_a_parquet_file_that_lies_on_the_disk_is_the_same_dataset(api: httpx.Client) -> None:
+    table = pa.table({name: RNG.normal(size=700_000) for name in ("a", "b", "y")})
+    body = as_parquet(table)
+    assert len(body) > IN_MEMORY_BYTES
+    expected = digest(api, send(api, as_arrow(table), ARROW))
+    assert digest(api, send(api, body, PARQUET)) == expected
+    assert digest(api, send(api, body, "application/octet-stream")) == expected
+    assert digest(api, api.post("/datasets", files={"file": ("rows.parquet", body)})) == expected
+
+
+def test_a_parquet_column_may_be_named_like_a_part_of_another(api: httpx.Client) -> None:
+    both = pa.table(
+        {"s": [{"x": 1.0}, {"x": 2.0}, {"x": 3.0}], "s.x": [4.0, 5.0, 6.0], "y": [7.0, 8.0, 9.0]}
+    )
+    answer = send(api, as_parquet(both), PARQUET, "?columns=s.x&target=y")
+    assert answer.status_code == 201, answer.text
+    rows = api.get(f"{answer.headers['location']}/rows").json()
+    assert rows["x"] == [[4.0], [5.0], [6.0]] or rows["x"] == [4.0, 5.0, 6.0]
+    api.delete(answer.headers["location"])
 
 
 @pytest.mark.parametrize("coding", CODINGS)
@@ -241,6 +270,39 @@ def broken_page() -> bytes:
     return PAGES[:start] + b"\xff" * 40 + PAGES[start + 40 :]
 
 
+def miscounted(rows: int) -> bytes:
+    """A Parquet file of 1,000 rows that says it has another number of them."""
+    zigzag = [2 * n if n >= 0 else -2 * n - 1 for n in (1000, rows)]  # as Thrift writes integers
+    told = [bytes([0x16, z & 0x7F | 0x80, z >> 7]) for z in zigzag]
+    start = PAGES.index(told[0], len(PAGES) - int.from_bytes(PAGES[-8:-4], "little") - 8)
+    return PAGES[:start] + told[1] + PAGES[start + 3 :]
+
+
+def encrypted() -> bytes:
+    """A Parquet file that all can open, and whose second column needs a key."""
+
+    class Keys(KmsClient):  # type: ignore[misc]
+        def wrap_key(self, key: bytes, _: str) -> bytes:
+            return b64encode(key)
+
+        def unwrap_key(self, wrapped: bytes, _: str) -> bytes:
+            return b64decode(wrapped)
+
+    configuration = EncryptionConfiguration("footer", column_keys={"key": ["b"]})
+    configuration.plaintext_footer = True
+    factory = CryptoFactory(lambda _: Keys())
+    properties = factory.file_encryption_properties(KmsConnectionConfig(), configuration)
+    sink = io.BytesIO()
+    pq.write_table(SMALL, sink, encryption_properties=properties)
+    return sink.getvalue()
+
+
+def not_utf8() -> bytes:
+    """A Parquet file of texts, of which one has a byte that is none of UTF-8."""
+    texts = pa.table({"colour": ["redder", "greener", "bluer"] * 5, "y": np.arange(15.0)})
+    return as_parquet(texts, compression="none").replace(b"greener", b"gr\xffener")
+
+
 @pytest.mark.parametrize(
     ("media_type", "body", "status", "pointer", "says"),
     [
@@ -254,6 +316,10 @@ def broken_page() -> bytes:
         (PARQUET, PAGES[:-20], 400, None, "not a Parquet file"),
         (PARQUET, broken_page(), 400, None, "column 'y' of row group 0, rows 0 to 999"),
         (PARQUET, b"PAR1", 400, None, "from byte 0"),
+        (PARQUET, miscounted(999), 400, None, "999 rows, and its column 'a' has more"),
+        (PARQUET, miscounted(-1000), 400, None, "it has -1,000 rows"),
+        (PARQUET, not_utf8(), 400, None, "column 'colour' of row group 0, rows 0 to 14"),
+        (PARQUET, miscounted(1001), 400, None, "1,001 rows, and its column 'a' has 1,000"),
         (ARROW_FILE, as_arrow_file(SMALL)[:-20], 400, None, "cut short"),
         (ARROW_FILE, as_arrow(SMALL), 400, None, "at byte 0"),
         (ARROW, as_arrow(SMALL)[:-300], 400, None, "cut short"),
@@ -268,6 +334,14 @@ def test_a_malformed_file_is_refused_by_its_place(
     assert says in found["detail"]
     if pointer is not None:
         assert pointers(found) == [pointer]
+
+
+def test_an_encrypted_column_is_refused(api: httpx.Client) -> None:
+    found = problem(send(api, encrypted(), PARQUET), 400)
+    assert "column 'b' of row group 0, rows 0 to 49: Cannot decrypt" in found["detail"]
+    answer = send(api, encrypted(), PARQUET, "?columns=a&target=y")
+    assert answer.json()["feature_names"] == ["a"]
+    api.delete(answer.headers["location"])
 
 
 @pytest.mark.parametrize("name", ["Parquet", "Arrow stream", "Arrow file", "npz", "npz of columns"])

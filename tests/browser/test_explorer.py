@@ -477,9 +477,9 @@ def test_what_has_no_numbers_any_more_is_drawn_no_more(page: Page) -> None:
     fitted(page, method="knn")
     until(page, "() => !document.querySelector('#reading').innerText.includes('slope')")
     until(page, f"uid => !({PATH})(uid)", "tangent")
-    assert page.evaluate(PATH, "lower")
+    assert page.evaluate(PATH, "band")
     page.select_option("#band", "none")
-    until(page, f"uid => !({PATH})(uid)", "lower")
+    until(page, f"uid => !({PATH})(uid)", "band")
 
 
 def test_the_rows_stay_where_no_row_carries_weight(page: Page) -> None:
@@ -496,6 +496,13 @@ def test_the_rows_stay_where_no_row_carries_weight(page: Page) -> None:
     until(page, "() => document.querySelector('#reading').innerText.includes('0 rows')")
     points = "() => document.querySelectorAll('#plot .scatterlayer .point').length"
     assert page.evaluate(points) >= 60
+    # The band ends with the curve on either side of the gap, and begins anew.
+    assert trace(page, "curve")["y"].count(None) > 100
+    places = trace(page, "band")["x"]
+    assert places.count(None) == 2
+    assert not [place for place in places if place is not None and 5 < place < 18]
+    beginnings = re.findall("M[^L]+", page.evaluate(PATH, "band"))  # of the area, and of its edge
+    assert len(set(beginnings)) == 2
     slide(page, "#pointer", 100)
     until(page, "() => document.querySelector('#reading').innerText.includes('slope')")
     assert page.evaluate(points) > 60
@@ -531,3 +538,26 @@ def test_a_double_click_back_begins_no_descent(page: Page) -> None:
     assert until(page, OTHER_PLACES, closer) == whole
     page.wait_for_timeout(500)
     assert page.locator("#paths li").count() == 0
+
+
+def test_where_answers_are_slow_fewer_places_follow_a_slider_until_it_rests(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    page.evaluate(
+        """() => {
+            const ask = window.fetch;
+            const pause = () => new Promise(resume => setTimeout(resume, 80));
+            window.fetch = async (...asked) => (await pause(), ask(...asked));
+        }"""
+    )
+    write(page, "#k-number", 30)
+    fitted(page, n_neighbors=30)
+    drawn = """k => {
+        const {meta, x} = document.querySelector('#plot').data.find(one => one.uid === 'curve');
+        return meta.fit.n_neighbors === k && [x.length, x[0], x.at(-1)];
+    }"""
+    slide(page, "#k", 60)
+    fewer = until(page, drawn, 60)
+    fitted(page, n_neighbors=60)
+    assert fewer == [67, *until(page, drawn, 60)[1:]]
+    assert until(page, drawn, 60)[0] == 201

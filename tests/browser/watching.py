@@ -24,11 +24,11 @@ def trace(page: Page, uid: str) -> Any:
 
 
 def fitted(page: Page, **fit: Any) -> list[float | None]:
-    """Return the curve of a fit with these parameters, once it is drawn."""
+    """Return the curve of a fit with these parameters, once it is drawn with all its places."""
     script = """wanted => {
         const drawn = document.querySelector('#plot').data?.find(one => one.uid === 'curve');
         const same = ([name, value]) => drawn.meta.fit[name] === value;
-        return drawn && Object.entries(wanted).every(same) && drawn.y;
+        return drawn && !drawn.meta.isCoarse && Object.entries(wanted).every(same) && drawn.y;
     }"""
     curve: list[float | None] = until(page, script, fit)
     return curve

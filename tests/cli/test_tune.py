@@ -27,7 +27,7 @@ def test_json_is_the_job(nearfit: Nearfit) -> None:
 
 def test_a_curve_is_ranked_by_its_criterion(nearfit: Nearfit) -> None:
     fit = json.dumps({"method": "local_linear", "kernel": "gaussian", "bandwidth": 1})
-    options = ("--selector", "aicc", "--fit", fit)
+    options = ("--selector", "aicc", "--fit", fit, "--budget", "60")
     best = json.loads(nearfit("tune", "motorcycle", *options, "--json").out)["best"]
     first = nearfit("tune", "motorcycle", *options).rows[0]
     assert json.loads(first[3])["bandwidth"] == best["fit"]["bandwidth"]

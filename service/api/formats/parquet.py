@@ -1,16 +1,21 @@
 """Parquet files to columns, within bounds."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Final
 
 import pyarrow as pa
 
-from service.api.columns import Columns, is_text
+from service.api.columns import TRIMMED_AFTER, Columns, is_text
 from service.api.faults import shown
 from service.api.formats.coding import MOST_GROWTH, most_bytes
 from service.api.tables import EVERYTHING, Wish
+from service.domain.arrays import Floats
 from service.domain.errors import BodyTooLarge, InvalidInput, MalformedBody
 from service.engine.limits import Limits
+from service.storage.store import return_freed_memory
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
 
 BATCH_ROWS: Final = 2**20
 INDEX: Final = "__index_level_"
@@ -20,72 +25,117 @@ NOT_PARQUET: Final = (pa.ArrowException, OSError, EOFError, UnicodeDecodeError, 
 
 
 class ParquetColumns(Columns):
-    """The columns of a Parquet file.
+    """The columns of a Parquet file, each of them read when it is asked for.
 
     Attributes:
         metadata: Of its schema.
     """
 
-    def __init__(self, columns: pa.Table, metadata: dict[bytes, bytes]) -> None:
-        names = tuple(columns.column_names)
-        super().__init__(names, "", [f"/{name}" for name in names], columns)
-        self.metadata = metadata
+    def __init__(self, file: "pq.ParquetFile", names: tuple[str, ...]) -> None:
+        """Read nothing yet.
+
+        Args:
+            file: An open one.
+            names: Of the columns to read.
+        """
+        schema = file.schema_arrow
+        kinds = pa.schema([schema.field(name) for name in names])
+        super().__init__(names, "", [f"/{name}" for name in names], kinds.empty_table())
+        self.metadata: dict[bytes, bytes] = schema.metadata or {}
+        self._file = file
+        self._table: pa.Table | None = None
+
+    @property
+    def table(self) -> pa.Table:
+        """The columns as they are, all of which are kept from then on.
+
+        Raises:
+            MalformedBody: One cannot be read; the detail names it and the row group.
+        """
+        if self._table is None:
+            self._table = pa.table({name: self._column(name) for name in self.names})
+        return self._table
+
+    @property
+    def n_rows(self) -> int:
+        """How long they are, as the file says."""
+        return int(self._file.metadata.num_rows)
+
+    def _column(self, name: str) -> pa.ChunkedArray:
+        if self._table is not None:
+            return self._table.column(name)
+        return pa.chunked_array(list(self._blocks(name)), self._columns.schema.field(name).type)
+
+    def _copy(self, arrays: Sequence[tuple[str, Floats]]) -> None:
+        """Copy columns of numbers into arrays, one after the other.
+
+        So that beside the arrays no more than one is there, a million rows of it at a time.
+        """
+        copied = 0
+        for name, values in arrays:
+            start = 0
+            for block in self._blocks(name) if self._table is None else self._column(name).chunks:
+                stop = start + len(block)
+                values[start:stop] = block.to_numpy(zero_copy_only=False)
+                start = stop
+            copied += start
+            if copied >= TRIMMED_AFTER:
+                copied = 0
+                return_freed_memory()  # else it stays with the C library until the end
+
+    def _blocks(self, name: str) -> Iterator[pa.Array]:
+        """Yield a column, in blocks of rows: as many in all as the file says."""
+        rows = 0
+        try:
+            for batch in self._file.iter_batches(BATCH_ROWS, columns=[name], use_threads=False):
+                block = batch.column(name)
+                block.validate(full=is_text(block.type))
+                rows += len(block)
+                if rows > self.n_rows:
+                    break
+                yield block
+        except NOT_PARQUET as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # of the disk
+            raise MalformedBody(
+                f"{_place_of_fault(self._file, name)}: {_reason(error)}. Write it anew."
+            ) from None
+        if rows != self.n_rows:
+            raise MalformedBody(
+                f"The Parquet file says that it has {self.n_rows:,} rows, and its column "
+                f"{shown(name)} has {'more' if rows > self.n_rows else f'{rows:,}'}. Write it anew."
+            )
 
 
-def read_parquet(
-    body: bytearray | memoryview, limits: Limits, wish: Wish = EVERYTHING
-) -> ParquetColumns:
-    """Return the columns of a Parquet file that are wanted; a body that can be is emptied.
-
-    So that beside the columns, their copy in rows need not have the body in memory too.
+def read_parquet(source: pa.NativeFile, limits: Limits, wish: Wish = EVERYTHING) -> ParquetColumns:
+    """Return the columns of a Parquet file that are wanted, to be read from it.
 
     Raises:
-        MalformedBody: It is no such file; the detail names the row group, the column and the byte
-            where what cannot be read begins.
+        MalformedBody: It is no such file.
         InvalidInput: There are too many columns, or one is neither of numbers nor of texts.
         BodyTooLarge: It would become too long.
     """
     import pyarrow.parquet as pq  # 60 ms, and only for those who send such a file
 
-    source = pa.BufferReader(pa.py_buffer(body))
+    length = source.size()
     try:
         file = pq.ParquetFile(source, memory_map=False, pre_buffer=False)
         schema = file.schema_arrow
+        rows = file.metadata.num_rows
     except NOT_PARQUET as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
         raise MalformedBody(
-            f"The body is not a Parquet file, or cut short: {reason}. Its last "
-            f"{min(8, len(body))} bytes, from byte {max(0, len(body) - 8):,}, should lead to its "
+            f"The body is not a Parquet file, or cut short: {_reason(error)}. Its last "
+            f"{min(8, length)} bytes, from byte {max(0, length - 8):,}, should lead to its "
             "footer; write it anew."
         ) from None
     names = [name for name in schema.names if not name.startswith(INDEX)]
     read = _checked(schema, names, limits, wish)
-    _check_size(file.metadata.num_rows * len(read) * 8, body, limits)
-    try:
-        table = pa.table({name: _column(file, name) for name in read})
-    except NOT_PARQUET as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise MalformedBody(f"{_place_of_fault(file, read)}: {reason}. Write it anew.") from None
-    if not table.num_rows:
+    _check_size(rows * len(read) * 8, length, limits)
+    if rows < 0:
+        raise MalformedBody(f"The Parquet file says that it has {rows:,} rows. Write it anew.")
+    if not rows:
         raise InvalidInput.at("", "The file has no rows; send at least one.")
-    if isinstance(body, bytearray):
-        file.close()
-        del file, source
-        body.clear()
-    return ParquetColumns(table, schema.metadata or {})
-
-
-def _column(file: Any, name: str) -> pa.ChunkedArray:
-    """Return a column, in blocks of rows.
-
-    One column after the other, and in long blocks, since short ones that come and go leave half as
-    much again behind in the C library.
-    """
-    chunks = []
-    for batch in file.iter_batches(BATCH_ROWS, columns=[name]):
-        batch.validate(full=is_text(batch.schema.field(0).type))
-        chunks.append(batch.column(0))
-    return pa.chunked_array(chunks, file.schema_arrow.field(name).type)
+    return ParquetColumns(file, read)
 
 
 def _checked(schema: pa.Schema, names: list[str], limits: Limits, wish: Wish) -> tuple[str, ...]:
@@ -116,36 +166,33 @@ def _checked(schema: pa.Schema, names: list[str], limits: Limits, wish: Wish) ->
     return read
 
 
-def _check_size(becomes: int, body: bytearray | memoryview, limits: Limits) -> None:
-    most = most_bytes(len(body), limits)
+def _check_size(becomes: int, length: int, limits: Limits) -> None:
+    most = most_bytes(length, limits)
     if becomes > most:
         raise BodyTooLarge(
-            f"The file of {len(body):,} bytes becomes {becomes:,} or more, and the limit is "
+            f"The file of {length:,} bytes becomes {becomes:,} or more, and the limit is "
             f"{most:,} ({MOST_GROWTH} times its length, and max_body_bytes in /limits); send the "
             "rows in parts."
         )
 
 
-def _place_of_fault(file: Any, read: tuple[str, ...]) -> str:
-    """Return the first row group and column that cannot be read, and where it begins."""
+def _place_of_fault(file: "pq.ParquetFile", name: str) -> str:
+    """Return where a column cannot be read: the first row group in which it alone cannot."""
     row = 0
-    for group, column, name in _chunks(file, read):
-        facts = file.metadata.row_group(group)
-        row = sum(file.metadata.row_group(g).num_rows for g in range(group))
+    # The facts of a chunk, such as its first byte, are not looked at: of one that is encrypted,
+    # they end the process (parquet-cpp throws where its binding to Python foresees no exception).
+    for group in range(file.metadata.num_row_groups):
+        stop = row + file.metadata.row_group(group).num_rows
         try:
-            file.read_row_group(group, columns=[name])
+            file.read_row_group(group, columns=[name], use_threads=False).validate(full=True)
         except NOT_PARQUET:
-            start = facts.column(column).dictionary_page_offset
-            start = facts.column(column).data_page_offset if start is None else start
             return (
                 f"The Parquet file cannot be read in column {shown(name)} of row group {group}, "
-                f"rows {row:,} to {row + facts.num_rows - 1:,}, which begins at byte {start:,}"
+                f"rows {row:,} to {stop - 1:,}"
             )
-    return "The Parquet file cannot be read"
+        row = stop
+    return f"The Parquet file cannot be read in column {shown(name)}"
 
 
-def _chunks(file: Any, read: tuple[str, ...]) -> Iterator[tuple[int, int, str]]:
-    names = file.schema.names
-    for group in range(file.metadata.num_row_groups):
-        for name in read:
-            yield group, names.index(name), name
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:200].rstrip(".")
