@@ -21,8 +21,8 @@ const SETTLED_MS = 250;
 const REST_MS = 60;
 const DOUBLE_MS = 300;
 const FEW_ROWS = 2000; // so few that a band is quick enough to follow a slider
-const SLOW_MS = 80; // a view that takes longer has fewer places while a slider moves
-const FEWER = 1 / 3; // of the places of a curve
+const SLOW_MS = 70; // a curve that takes longer to come has fewer places while a slider moves
+const EVERY = 4; // which of its places those are
 const MOST_KEPT = 6;
 
 let state = fresh();
@@ -30,14 +30,16 @@ let state = fresh();
 let data = null;
 /** @type {number[] | null} */
 let shares = null;
-/** What is drawn now; a coarse view has not all of its places. @type {{scene: string, asked: any, view: any, answer: any} | null} */
+/** What is drawn now; a coarse view has not all of its places. @type {{scene: string, view: any, answer: any} | null} */
 let shown = null;
 /** @type {import("./curve.js").Look | null} */
 let look = null;
 /** @type {any[]} */
 let paths = [];
-/** How long the last view with all its places took, until it was drawn. */
+/** How long all the places of a curve took to come at most, since a slider began to move. */
 let tookMs = 0;
+/** How often something was chosen, and how often when the last whole view was asked for that is drawn. */
+let [choices, whole] = [0, 0];
 /** Curves of kept fits, by the fit and the scene. @type {Map<string, {places: any[], answer: any}>} */
 const answers = new Map();
 
@@ -45,7 +47,7 @@ const busy = (on) => byId("stage").setAttribute("aria-busy", String(on));
 const main = new Latest(showError, busy);
 const pointer = new Latest(showError);
 const descents = new Latest(showError);
-const controls = new FitControls(() => changed());
+const controls = new FitControls((isMoving) => changed(isMoving));
 const file = new OpenFile((about) => choose(about.id), showError);
 const tuning = new Tuning((fit) => apply(fit), showError, () => relevance());
 
@@ -62,7 +64,7 @@ function hideError() {
 }
 
 /** What an answer is drawn into; answers for another scene are of no use. */
-const sceneOf = () => JSON.stringify([state.dataset, data?.about.version, state.view, state.a, state.b, state.row, state.range, state.points]);
+const sceneOf = () => JSON.stringify([state.dataset, data?.about.version, state.view, state.a, state.b, state.row, state.range, state.points, state.view === "slices" && shares]);
 
 function settleView() {
   const d = data.features.length;
@@ -79,21 +81,32 @@ function viewOf(isCoarse) {
   if (state.view === "map") return gridOf(state, data, isCoarse);
   if (state.view === "slices") return slicesOf(state, data, shares);
   const j = data.featureIndex(state.a, 0);
-  const places = placesOf(data.features[j], state.range, isCoarse ? Math.max(2, Math.ceil(state.points * FEWER)) : state.points);
+  const places = placesOf(data.features[j], state.range, isCoarse ? 1 + Math.ceil((state.points - 1) / EVERY) : state.points);
   return { places, queries: queriesAlong(data.held(state.row).x, j, places) };
 }
 
-/** Something was chosen: ask at once, and tidy up once nothing more has come for a while. */
-function changed() {
+/**
+ * Something was chosen: ask at once, and tidy up once nothing more has come for a while.
+ * @param {boolean} isMoving - A slider, which will move on.
+ */
+function changed(isMoving = false) {
   hideError();
-  const isCoarse = tookMs > SLOW_MS;
-  changed.isDone = !isCoarse && data.about.rows <= FEW_ROWS;
-  refresh(data.about.rows <= FEW_ROWS, { isCoarse });
+  choices += 1;
+  refresh(isFew(), { isMoving });
   clearTimeout(changed.settled);
   changed.settled = setTimeout(settled, SETTLED_MS);
 }
 
+const isFew = () => data.about.rows <= FEW_ROWS;
+
+/** Whether all places could not follow a slider: of a curve by how long they take, of a map, which is long to draw, always. */
+function isSlow() {
+  if (state.view === "curve") return tookMs > SLOW_MS && !data.features[data.featureIndex(state.a, 0)].levels;
+  return state.view === "map";
+}
+
 function settled() {
+  tookMs = 0;
   state.fit = controls.fit;
   history.replaceState(null, "", toHash(state));
   complete();
@@ -103,36 +116,37 @@ function settled() {
 /** Ask for all places and the band, after what is asked for now: that is on the screen sooner. */
 function complete() {
   clearTimeout(changed.settled);
-  if (changed.isDone) return;
-  if (main.isBusy) {
-    changed.settled = setTimeout(complete, REST_MS);
-    return;
-  }
-  refresh(true, { patienceMs: 0 }); // the sliders may move again
-  changed.isDone = true;
+  if (main.isBusy) changed.settled = setTimeout(complete, REST_MS);
+  else if (whole !== choices) refresh(true, { patienceMs: 0 }); // the sliders may move again
 }
 
 /**
  * @param {boolean} withBand
- * @param {{isCoarse?: boolean, patienceMs?: number}} more - Coarse for now: all places are asked for once the sliders rest.
+ * @param {{isMoving?: boolean, patienceMs?: number}} more - While a slider moves the view may be coarse: all places are asked for once it rests.
  */
-function refresh(withBand, { isCoarse = false, patienceMs } = {}) {
+function refresh(withBand, { isMoving = false, patienceMs } = {}) {
   const scene = sceneOf();
   main.ask(scene, async (signal) => {
+    const [choice, isCoarse] = [choices, isMoving && isSlow()];
+    if (!isCoarse) lookSoon();
     const view = { ...viewOf(isCoarse), isCoarse };
-    const fit = controls.fit;
-    const asked = prediction(state, fit, view.queries, { band: withBand && state.view !== "map" && state.band !== "none" });
+    const asked = questionOf(view, withBand);
     const begun = performance.now();
-    const answer = await ask(asked.path, { body: asked.body, signal });
+    const took = () => {
+      if (isMoving && !isCoarse) tookMs = Math.max(tookMs, performance.now() - begun);
+    };
+    const answer = await ask(asked.path, { body: asked.body, signal }).finally(took);
     if (scene !== sceneOf()) return;
-    shown = { scene, asked, view, answer };
+    shown = { scene, view, answer };
     await draw();
     if (isCoarse) return;
-    tookMs = performance.now() - begun;
+    if (withBand) whole = choice;
     await askKept(signal, scene, view);
   }, patienceMs);
-  if (!isCoarse) lookSoon();
 }
+
+/** Return the request for a view by the fit that is chosen now. @param {any} view @param {boolean} withBand */
+const questionOf = (view, withBand) => prediction(state, controls.fit, view.queries, { band: withBand && state.view !== "map" && state.band !== "none" });
 
 /** @param {AbortSignal} signal @param {string} scene @param {any} view */
 async function askKept(signal, scene, view) {
@@ -388,7 +402,7 @@ async function choose(id) {
       const { band, level, points } = state;
       state = { ...fresh(), band, level, points, dataset: id };
     }
-    [data, shown, look, paths, shares, tookMs] = [next, null, null, [], null, 0];
+    [data, shown, look, paths, shares] = [next, null, null, [], null];
     answers.clear();
     tuning.clear();
     settleView();
@@ -412,7 +426,10 @@ async function relevance() {
   const found = await showRelevance(of);
   if (of !== data) return;
   shares = found;
-  if (state.view === "slices") refresh(data.about.rows <= FEW_ROWS);
+  if (state.view !== "slices") return;
+  choices += 1; // of the features, by their relevance
+  refresh(isFew());
+  complete();
 }
 
 async function listDatasets() {
@@ -530,8 +547,8 @@ function bind() {
   on("steps", "change", settled);
   on("descend", "click", startHere);
   on("forget", "click", forgetPaths);
-  on("copy-curl", "click", () => copy(asCurl(shown.asked, document.baseURI), "a line for a shell"));
-  on("copy-python", "click", () => copy(asPython(shown.asked, document.baseURI), "a Python program"));
+  on("copy-curl", "click", () => data && copy(asCurl(questionOf(viewOf(false), true), document.baseURI), "a line for a shell"));
+  on("copy-python", "click", () => data && copy(asPython(questionOf(viewOf(false), true), document.baseURI), "a Python program"));
   on("copy-link", "click", () => copy(location.href, "the address of this view"));
   byId("message").lastElementChild.addEventListener("click", hideError);
   addEventListener("hashchange", begin);
@@ -543,6 +560,8 @@ function bind() {
 }
 
 async function begin() {
+  clearTimeout(changed.settled);
+  clearTimeout(lookSoon.later);
   state = fromHash(location.hash);
   data = null;
   try {

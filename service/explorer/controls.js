@@ -40,7 +40,7 @@ export class FitControls {
   #data;
   #onChange;
 
-  /** @param {() => void} onChange - Called when someone has changed them. */
+  /** @param {(isMoving: boolean) => void} onChange - Called when someone has changed them, or moves a slider. */
   constructor(onChange) {
     this.#onChange = onChange;
     byId("fit").addEventListener("submit", (event) => event.preventDefault());
@@ -72,10 +72,10 @@ export class FitControls {
   }
 
   /** @param {Partial<Controls>} changes */
-  change(changes) {
+  change(changes, isMoving = false) {
     this.values = { ...this.values, ...changes };
     this.#draw();
-    this.#onChange();
+    this.#onChange(isMoving);
   }
 
   get #unit() {
@@ -100,7 +100,7 @@ export class FitControls {
 
   /** @param {string} id @param {(step: number) => object} ofStep @param {(value: number) => object} ofNumber */
   #slide(id, ofStep, ofNumber) {
-    byId(id).addEventListener("input", () => this.change(ofStep(Number(byId(id).value))));
+    byId(id).addEventListener("input", () => this.change(ofStep(Number(byId(id).value)), true));
     byId(`${id}-number`).addEventListener("change", () => {
       const value = Number(byId(`${id}-number`).value);
       if (value > 0) this.change(ofNumber(value));

@@ -547,17 +547,28 @@ def test_where_answers_are_slow_fewer_places_follow_a_slider_until_it_rests(page
         """() => {
             const ask = window.fetch;
             const pause = () => new Promise(resume => setTimeout(resume, 80));
-            window.fetch = async (...asked) => (await pause(), ask(...asked));
+            window.asked = [];
+            window.fetch = async (address, more) => {
+                const {queries, fit} = JSON.parse(more?.body ?? '{}');
+                if (queries?.length > 1) window.asked.push([fit.n_neighbors, queries.length]);
+                await pause();
+                return ask(address, more);
+            };
         }"""
     )
-    write(page, "#k-number", 30)
-    fitted(page, n_neighbors=30)
-    drawn = """k => {
-        const {meta, x} = document.querySelector('#plot').data.find(one => one.uid === 'curve');
-        return meta.fit.n_neighbors === k && [x.length, x[0], x.at(-1)];
-    }"""
-    slide(page, "#k", 60)
-    fewer = until(page, drawn, 60)
-    fitted(page, n_neighbors=60)
-    assert fewer == [67, *until(page, drawn, 60)[1:]]
-    assert until(page, drawn, 60)[0] == 201
+    for k in (30, 60):
+        slide(page, "#k", k)
+        until(page, "k => asked.at(-1)?.[0] === k", k)
+    assert len(fitted(page, n_neighbors=60)) == 201
+    assert page.evaluate("asked")[:3] == [[30, 201], [60, 51], [60, 201]]
+
+
+def test_slices_of_many_rows_have_their_bands_once_all_is_at_rest(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    drop(page, "bowl.csv", bowl(rows=2_500, features=3))
+    until(page, "() => document.querySelectorAll('#relevance dt').length === 3")
+    assert len(trace(page, "band0")["x"]) > 60
+    slide(page, "#k", 40)
+    until(page, "() => !document.querySelector('#plot').data.some(one => one.uid === 'band0')")
+    trace(page, "band0")
