@@ -19,6 +19,10 @@ from tests.live import live_client
 pytestmark = pytest.mark.browser
 
 ROWS_DRAWN = "n => document.querySelector('#plot').data.find(t => t.uid === 'rows')?.x.length === n"
+ROWS_OF_SLICES = """n => {
+    const rows = document.querySelector('#plot').data.find(t => t.uid === 'rows0');
+    return rows?.x.length === n;
+}"""
 OTHER_PLACES = """old => {
     const {x} = document.querySelector('#plot').data.find(t => t.uid === 'curve');
     return x[0] !== old[0] && x;
@@ -572,3 +576,33 @@ def test_slices_of_many_rows_have_their_bands_once_all_is_at_rest(page: Page) ->
     slide(page, "#k", 40)
     until(page, "() => !document.querySelector('#plot').data.some(one => one.uid === 'band0')")
     trace(page, "band0")
+
+
+def test_kept_fits_follow_the_features_into_a_new_order(page: Page) -> None:
+    page.goto("/explore")
+    trace(page, "curve")
+    page.evaluate(
+        """() => {
+            const ask = window.fetch;
+            window.late = new Promise(come => { window.come = come; });
+            window.fetch = async (address, more) => {
+                if (String(address).endsWith('/relevance')) await window.late;
+                return ask(address, more);
+            };
+        }"""
+    )
+    chance = random.Random(3)
+    rows = [[chance.uniform(-1, 1) for _ in range(3)] for _ in range(80)]
+    lines = [f"{a:.4f},{b:.4f},{c:.4f},{math.sin(c) + b / 4:.4f}" for a, b, c in rows]
+    drop(page, "last.csv", "\n".join(["a,b,c,y", *lines]))
+    until(page, ROWS_OF_SLICES, 80)
+    page.click("#keep")
+    same = """first => {
+        const of = uid => document.querySelector('#plot').data?.find(one => one.uid === uid);
+        const pairs = [0, 1, 2].map(i => [of(`curve${i}`), of(`kept${i}-0`)]);
+        return pairs[0][0]?.name === first
+            && pairs.every(([curve, kept]) => kept && curve.y.every((y, i) => y === kept.y[i]));
+    }"""
+    until(page, same, "a")
+    page.evaluate("come()")
+    until(page, same, "c")
