@@ -174,9 +174,12 @@ class _LocalEstimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has 
         ask = getattr(_client(address(self.url), os.getpid()), method)
         try:
             return ask(self.dataset_id_, *arguments, **options)
-        except NotFound:
-            self._upload()
-            return ask(self.dataset_id_, *arguments, **options)
+        except NotFound as error:
+            # Frames that a traceback names would keep this estimator until a collection of garbage,
+            # and with it the dataset.
+            error.with_traceback(None)
+        self._upload()
+        return ask(self.dataset_id_, *arguments, **options)
 
 
 class LocalRegressor(RegressorMixin, _LocalEstimator):  # type: ignore[misc]

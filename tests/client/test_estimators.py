@@ -124,6 +124,23 @@ def test_a_clone_is_unfitted_and_a_pickle_is_whole(nearfit: Client) -> None:
     assert is_there(nearfit, dataset_id)
 
 
+def test_what_was_uploaded_again_is_deleted_without_a_collection_of_garbage(
+    nearfit: Client,
+) -> None:
+    line = LocalRegressor("local_linear", n_neighbors=15).fit(X, Y)
+    dataset_id = line.dataset_id_
+    nearfit.datasets.delete(dataset_id)
+    gc.collect()
+    gc.disable()
+    try:
+        line.predict(X[:5])
+        assert is_there(nearfit, dataset_id)
+        del line
+        wait_until(lambda: not is_there(nearfit, dataset_id))
+    finally:
+        gc.enable()
+
+
 def test_what_was_uploaded_is_deleted_with_the_last_estimator_that_holds_it(
     nearfit: Client,
 ) -> None:
