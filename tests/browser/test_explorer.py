@@ -66,6 +66,18 @@ def drop(page: Page, name: str, text: str) -> None:
         page.dispatch_event("body", event, {"dataTransfer": transfer})
 
 
+def zoom(page: Page) -> tuple[float, float]:
+    """Draw a box over a fifth of the plot; return the middle of it."""
+    box = page.locator("#plot .nsewdrag").bounding_box()
+    assert box is not None
+    x, y = box["x"], box["y"] + 0.5 * box["height"]
+    page.mouse.move(x + 0.3 * box["width"], y)
+    page.mouse.down()
+    page.mouse.move(x + 0.5 * box["width"], y, steps=4)
+    page.mouse.up()
+    return x + 0.4 * box["width"], y
+
+
 def options(page: Page, select: str) -> list[str]:
     found: list[str] = page.locator(f"{select} option").evaluate_all("all => all.map(o => o.value)")
     return found
@@ -266,13 +278,7 @@ def test_the_pointer_shows_slope_and_weights(page: Page, site: str) -> None:
 def test_a_stretch_is_looked_at_closely_and_left_again(page: Page) -> None:
     page.goto("/explore")
     whole = trace(page, "curve")["x"]
-    box = page.locator("#plot .nsewdrag").bounding_box()
-    assert box is not None
-    x, y = box["x"], box["y"] + 0.5 * box["height"]
-    page.mouse.move(x + 0.3 * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(x + 0.5 * box["width"], y, steps=4)
-    page.mouse.up()
+    zoom(page)
     closer = until(page, OTHER_PLACES, whole)
     assert len(closer) == len(whole)
     assert whole[0] < closer[0] < closer[-1] < whole[-1]
@@ -530,15 +536,9 @@ def test_a_map_after_slices_has_the_height_of_its_place(page: Page) -> None:
 def test_a_double_click_back_begins_no_descent(page: Page) -> None:
     page.goto("/explore")
     whole = trace(page, "curve")["x"]
-    box = page.locator("#plot .nsewdrag").bounding_box()
-    assert box is not None
-    x, y = box["x"], box["y"] + 0.5 * box["height"]
-    page.mouse.move(x + 0.3 * box["width"], y)
-    page.mouse.down()
-    page.mouse.move(x + 0.5 * box["width"], y, steps=4)
-    page.mouse.up()
+    middle = zoom(page)
     closer = until(page, OTHER_PLACES, whole)
-    page.mouse.dblclick(x + 0.4 * box["width"], y)
+    page.mouse.dblclick(*middle)
     assert until(page, OTHER_PLACES, closer) == whole
     page.wait_for_timeout(500)
     assert page.locator("#paths li").count() == 0

@@ -62,8 +62,6 @@ class ParquetColumns(Columns):
         return int(self._file.metadata.num_rows)
 
     def _column(self, name: str) -> pa.ChunkedArray:
-        if self._table is not None:
-            return self._table.column(name)
         return pa.chunked_array(list(self._blocks(name)), self._columns.schema.field(name).type)
 
     def _copy(self, arrays: Sequence[tuple[str, Floats]]) -> None:
@@ -74,7 +72,7 @@ class ParquetColumns(Columns):
         copied = 0
         for name, values in arrays:
             start = 0
-            for block in self._blocks(name) if self._table is None else self._column(name).chunks:
+            for block in self._blocks(name):
                 stop = start + len(block)
                 values[start:stop] = block.to_numpy(zero_copy_only=False)
                 start = stop
@@ -85,6 +83,9 @@ class ParquetColumns(Columns):
 
     def _blocks(self, name: str) -> Iterator[pa.Array]:
         """Yield a column, in blocks of rows: as many in all as the file says."""
+        if self._table is not None:
+            yield from self._table.column(name).chunks
+            return
         rows = 0
         try:
             for batch in self._file.iter_batches(BATCH_ROWS, columns=[name], use_threads=False):
