@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from service.api.arrow_messages import decompressed_bytes
 from service.api.columns import Columns, is_text
-from service.api.faults import shown
+from service.api.faults import reason_of, shown
 from service.api.json_numbers import parse_document
 from service.domain.arrays import Floats
 from service.domain.errors import BodyTooLarge, InvalidInput, MalformedBody
@@ -232,7 +232,7 @@ def read_arrow(
                     batch.column(j).validate(full=True)
         return ArrowBody(body, schema, batches)
     except NOT_ARROW as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = reason_of(error)
         raise MalformedBody(
             f"The body is not an Arrow IPC stream, or cut short: {reason}. Write it with "
             "pyarrow.ipc.new_stream; a file (.arrow, .feather) is another format."

@@ -101,6 +101,11 @@ def shown(value: Any) -> str:
     return repr(value)[:SHOWN_CHARACTERS]
 
 
+def reason_of(error: BaseException) -> str:
+    """Return what a library says of a fault: on one line, short, without its full stop."""
+    return " ".join(str(error).split())[:200].rstrip(".")
+
+
 def _name_of(path: Sequence[str | int]) -> str | None:
     """Return what a person would call the value: its field, and its place in a list."""
     if not path:

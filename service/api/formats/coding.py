@@ -6,7 +6,7 @@ from typing import Final, Self
 
 import pyarrow as pa
 
-from service.api.faults import shown
+from service.api.faults import reason_of, shown
 from service.api.formats.kinds import Format
 from service.domain.errors import BodyTooLarge, MalformedBody, UnsupportedMediaType
 from service.engine.limits import Limits
@@ -87,7 +87,7 @@ def inflated(body: bytearray | memoryview, coding: str, limits: Limits) -> Itera
                     )
                 yield piece
     except (pa.ArrowException, OSError, zlib.error) as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".")
+        reason = reason_of(error)
         raise MalformedBody(
             f"The body is not {coding}, or cut short: after {length:,} decompressed bytes, "
             f"{reason}. Compress it anew, or send it without compression."

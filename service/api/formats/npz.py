@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from service.api.faults import shown
+from service.api.faults import reason_of, shown
 from service.api.formats.coding import MOST_GROWTH, most_bytes
 from service.domain.errors import BodyTooLarge, InvalidInput, MalformedBody
 from service.engine.limits import Limits
@@ -68,7 +68,7 @@ def read_npz(body: bytearray | memoryview, limits: Limits) -> dict[str, NDArray[
                     if stream.read(1):
                         raise ValueError("more bytes than its shape has")
     except NOT_NPZ as error:
-        reason = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        reason = reason_of(error) or type(error).__name__
         raise MalformedBody(
             f"The body is not an npz file that can be read, in {place}: {reason}. Write it with "
             "numpy.savez; a workbook of Excel is to be saved as CSV."

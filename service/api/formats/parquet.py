@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 import pyarrow as pa
 
 from service.api.columns import TRIMMED_AFTER, Columns, is_text
-from service.api.faults import shown
+from service.api.faults import reason_of, shown
 from service.api.formats.coding import MOST_GROWTH, most_bytes
 from service.api.tables import EVERYTHING, Wish
 from service.domain.arrays import Floats
@@ -99,7 +99,7 @@ class ParquetColumns(Columns):
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # of the disk
             raise MalformedBody(
-                f"{_place_of_fault(self._file, name)}: {_reason(error)}. Write it anew."
+                f"{_place_of_fault(self._file, name)}: {reason_of(error)}. Write it anew."
             ) from None
         if rows != self.n_rows:
             raise MalformedBody(
@@ -125,7 +125,7 @@ def read_parquet(source: pa.NativeFile, limits: Limits, wish: Wish = EVERYTHING)
         rows = file.metadata.num_rows
     except NOT_PARQUET as error:
         raise MalformedBody(
-            f"The body is not a Parquet file, or cut short: {_reason(error)}. Its last "
+            f"The body is not a Parquet file, or cut short: {reason_of(error)}. Its last "
             f"{min(8, length)} bytes, from byte {max(0, length - 8):,}, should lead to its "
             "footer; write it anew."
         ) from None
@@ -193,7 +193,3 @@ def _place_of_fault(file: "pq.ParquetFile", name: str) -> str:
             )
         row = stop
     return f"The Parquet file cannot be read in column {shown(name)}"
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200].rstrip(".")
